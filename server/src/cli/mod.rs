@@ -1,0 +1,84 @@
+//! The command line: one file per subcommand.
+//!
+//! Architecture invariant: a subcommand says on stdout what was asked for, and everything else on stderr.
+
+mod check;
+mod models;
+mod places;
+mod plugins;
+mod segment;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What was asked for does not hold.
+const DOES_NOT_HOLD: u8 = 1;
+/// Wrong usage or configuration; clap ends with it, too.
+const WRONG_USAGE: u8 = 2;
+
+/// Segue, a real-time segmentation server.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about = "A real-time segmentation server: frames in over a WebSocket, masks out in time to be drawn over live video",
+    after_help = "Start with `segue serve`, open the address that it prints, and allow the camera.\n\
+        Exit codes: 0 done, 1 what was asked for does not hold, 2 wrong usage or configuration."
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the server: page, WebSocket and HTTP API on one address
+    Serve(serve::Serve),
+    /// Segment one picture, without a server
+    Segment(segment::Segment),
+    /// List the catalog's models, or fetch their weights
+    Models(models::Models),
+    /// List the installed plugins, or look at one file
+    Plugins(plugins::Plugins),
+    /// Validate profile, plugins and models without starting anything
+    Check(check::Check),
+}
+
+impl Arguments {
+    /// Does what they say.
+    pub fn run(self) -> ExitCode {
+        let result = match self.command {
+            Command::Serve(serve) => serve.run(),
+            Command::Segment(segment) => segment.run(),
+            Command::Models(models) => models.run(),
+            Command::Plugins(plugins) => plugins.run(),
+            Command::Check(check) => check.run(),
+        };
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                eprintln!("segue: {}", failure.message);
+                ExitCode::from(failure.exit_code)
+            }
+        }
+    }
+}
+
+/// Why the program does not end with 0.
+struct Failure {
+    exit_code: u8,
+    message: String,
+}
+
+impl Failure {
+    fn does_not_hold(message: impl ToString) -> Self {
+        Self { exit_code: DOES_NOT_HOLD, message: message.to_string() }
+    }
+
+    fn wrong_usage(message: impl ToString) -> Self {
+        Self { exit_code: WRONG_USAGE, message: message.to_string() }
+    }
+}
+
+type CliResult = Result<(), Failure>;

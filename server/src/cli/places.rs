@@ -1,0 +1,83 @@
+//! The options that say where things lie, and where they lie when nobody says.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::Failure;
+use crate::{
+    config::{Layers, Profile, load},
+    model::Places,
+};
+
+/// Directories.
+#[derive(Debug, Args)]
+pub(super) struct PlaceArguments {
+    /// Directory of plugin files [default: `plugins` beside the program, else the program's own directory]
+    #[arg(long, value_name = "DIR", env = "SEGUE_PLUGINS")]
+    plugins: Option<PathBuf>,
+    /// Directory of the model catalog [default: `models` here, else beside the program]
+    #[arg(long, value_name = "DIR", env = "SEGUE_MODELS")]
+    models: Option<PathBuf>,
+    /// Directory for fetched weights and copies of plugins [default: `segue` in your cache directory]
+    #[arg(long, value_name = "DIR", env = "SEGUE_CACHE")]
+    cache: Option<PathBuf>,
+}
+
+impl PlaceArguments {
+    pub(super) fn places(&self) -> Result<Places, Failure> {
+        let program = program_directory();
+        let plugins = self.plugins.clone().unwrap_or_else(|| {
+            let beside = program.join("plugins");
+            if beside.is_dir() { beside } else { program.clone() }
+        });
+        let cache = match (&self.cache, dirs::cache_dir()) {
+            (Some(cache), _) => cache.clone(),
+            (None, Some(cache)) => cache.join("segue"),
+            (None, None) => return Err(Failure::wrong_usage("there is no cache directory; name one with --cache")),
+        };
+        Ok(Places { plugins, models: here_or_beside(&self.models, "models"), cache })
+    }
+}
+
+/// The profile and what overrides it.
+#[derive(Debug, Args)]
+pub(super) struct ProfileArguments {
+    /// Profile to run: a file of the profile directory without its `.toml`
+    #[arg(long, value_name = "NAME", default_value = "base", env = "SEGUE_PROFILE")]
+    profile: String,
+    /// Directory of profiles [default: `profiles` here, else beside the program]
+    #[arg(long, value_name = "DIR", env = "SEGUE_PROFILES")]
+    profiles: Option<PathBuf>,
+    /// Override one key, as in `--set capture.jpeg_quality=40`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+}
+
+impl ProfileArguments {
+    pub(super) fn load(&self) -> Result<Profile, Failure> {
+        load(&self.layers()).map_err(Failure::wrong_usage)
+    }
+
+    pub(super) fn layers(&self) -> Layers {
+        Layers {
+            directory: here_or_beside(&self.profiles, "profiles"),
+            profile: self.profile.clone(),
+            overrides: self.overrides.clone(),
+        }
+    }
+}
+
+fn here_or_beside(named: &Option<PathBuf>, name: &str) -> PathBuf {
+    let beside = || program_directory().join(name);
+    match named {
+        Some(directory) => directory.clone(),
+        None if !Path::new(name).is_dir() && beside().is_dir() => beside(),
+        None => PathBuf::from(name),
+    }
+}
+
+fn program_directory() -> PathBuf {
+    let program = std::env::current_exe().ok();
+    program.and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_else(|| PathBuf::from("."))
+}

@@ -1,0 +1,121 @@
+//! `segue segment`: one picture, without a server.
+
+use std::{fs, path::PathBuf};
+
+use bytes::Bytes;
+use clap::{Args, ValueEnum};
+
+use super::{
+    CliResult, Failure,
+    places::{PlaceArguments, ProfileArguments},
+};
+use crate::{
+    model::{ModeState, Registry},
+    pipeline::{self, Accepts, EncodedFrame, HEADROOM_LEN_BYTES, Pipeline, View, Wanted},
+    telemetry::{FrameTrace, start_log},
+};
+
+/// Arguments of `segue segment`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  segue segment me.jpg --mode fast -o mask.png\n  \
+    segue segment me.jpg --view filled -o drawn.jpg\n  segue segment me.jpg --json | jq .classes\n\n\
+    A mask is an indexed PNG: each pixel's index is its class id, its palette the classes' colours.")]
+pub(super) struct Segment {
+    /// The picture: JPEG, PNG or WebP
+    image: PathBuf,
+    /// Mode to segment with; the profile's default mode when not given
+    #[arg(long, value_name = "M")]
+    mode: Option<String>,
+    /// What to write: the mask (PNG), or a picture with the mask drawn in (JPEG)
+    #[arg(long, value_enum, default_value_t = OutputView::Mask)]
+    view: OutputView,
+    /// Where to write it
+    #[arg(short, long, value_name = "OUT", required_unless_present = "json")]
+    output: Option<PathBuf>,
+    /// Print classes, shares, stage times and the mask's runs as JSON instead
+    #[arg(long, conflicts_with_all = ["output", "view"])]
+    json: bool,
+    #[command(flatten)]
+    profile: ProfileArguments,
+    #[command(flatten)]
+    places: PlaceArguments,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OutputView {
+    Mask,
+    Filled,
+    Contour,
+    SideBySide,
+    Blend,
+}
+
+impl Segment {
+    pub(super) fn run(self) -> CliResult {
+        let mut profile = self.profile.load()?;
+        start_log("warn").map_err(Failure::wrong_usage)?;
+        let name = self.mode.clone().unwrap_or_else(|| profile.server.default_mode.clone());
+        let known: Vec<_> = profile.modes.keys().cloned().collect();
+        profile.modes.retain(|mode, _| *mode == name);
+        if profile.modes.is_empty() {
+            let known = known.join(", ");
+            return Err(Failure::wrong_usage(format!("there is no mode {name:?}; there are: {known}")));
+        }
+        let bytes = fs::read(&self.image)
+            .map_err(|error| Failure::does_not_hold(format!("{}: {error}", self.image.display())))?;
+        let settings = pipeline::Settings { result: profile.result, limits: profile.limits };
+        let registry = Registry::start(&self.places.places()?, &profile.modes, &name, |step| eprintln!("{step}"));
+        let encoded = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .map_err(Failure::does_not_hold)?
+            .block_on(segment(&registry, settings, bytes, self.wanted()))?;
+        self.write(&encoded[HEADROOM_LEN_BYTES..])
+    }
+
+    fn wanted(&self) -> Wanted {
+        match self.view {
+            _ if self.json => Wanted::Json,
+            OutputView::Mask => Wanted::Png,
+            OutputView::Filled => Wanted::Picture(View::Filled),
+            OutputView::Contour => Wanted::Picture(View::Contour),
+            OutputView::SideBySide => Wanted::Picture(View::SideBySide),
+            OutputView::Blend => Wanted::Picture(View::Blend),
+        }
+    }
+
+    fn write(&self, content: &[u8]) -> CliResult {
+        let Some(path) = &self.output else {
+            println!("{}", String::from_utf8_lossy(content));
+            return Ok(());
+        };
+        fs::write(path, content).map_err(|error| Failure::does_not_hold(format!("{}: {error}", path.display())))
+    }
+}
+
+async fn segment(
+    registry: &Registry,
+    settings: pipeline::Settings,
+    bytes: Vec<u8>,
+    wanted: Wanted,
+) -> Result<Vec<u8>, Failure> {
+    let mode = registry.default_mode();
+    let mut state = mode.follow();
+    let settled = state.wait_for(|state| !matches!(state, ModeState::Loading)).await;
+    let model = match settled.as_deref() {
+        Ok(ModeState::Ready(model)) => model.clone(),
+        Ok(state) => return Err(Failure::does_not_hold(format!("mode {}: {}", mode.name, state.message()))),
+        Err(error) => return Err(Failure::does_not_hold(error)),
+    };
+    drop(settled);
+    let lease = model.lease().await.ok_or_else(|| Failure::does_not_hold("the model is gone"))?;
+    let frame = EncodedFrame {
+        id: 0,
+        session: 0,
+        captured_at_micros: 0,
+        bytes: Bytes::from(bytes),
+        accepts: Accepts::AnyPicture,
+        trace: FrameTrace::start([0; 16]),
+    };
+    let pipeline = Pipeline::new(settings);
+    pipeline.run_blocking(lease, frame, wanted).map(|encoded| encoded.bytes).map_err(Failure::does_not_hold)
+}

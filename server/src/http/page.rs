@@ -1,0 +1,42 @@
+//! The page's files, which are part of the program.
+
+use axum::{
+    http::{HeaderMap, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+/// A debug build reads them from the source tree, so that an edit shows at the next reload of the page.
+#[derive(RustEmbed)]
+#[folder = "../frontend"]
+struct Files;
+
+/// The page runs its own scripts, talks to the host it came from, and nothing else.
+const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' blob: data:; \
+    media-src 'self' blob:; worker-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; \
+    form-action 'none'";
+
+pub(super) async fn file(uri: Uri, headers: HeaderMap) -> Response {
+    let path = match uri.path().trim_start_matches('/') {
+        "" => "index.html",
+        path => path,
+    };
+    let Some(file) = Files::get(path) else {
+        return (StatusCode::NOT_FOUND, format!("there is nothing at {}\n", uri.path())).into_response();
+    };
+    let tag = format!("\"{}\"", hex::encode(&file.metadata.sha256_hash()[..8]));
+    let is_known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    if is_known { StatusCode::NOT_MODIFIED.into_response() } else { content(file, &tag) }
+}
+
+fn content(file: EmbeddedFile, tag: &str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, file.metadata.mimetype()),
+        (header::ETAG, tag),
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    (headers, file.data.into_owned()).into_response()
+}

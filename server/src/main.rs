@@ -1,0 +1,10 @@
+//! The program `segue`: arguments, run, exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use segue::cli::Arguments;
+
+fn main() -> ExitCode {
+    Arguments::parse().run()
+}

@@ -1,0 +1,227 @@
+//! Modes and the models behind them: the catalog, fetching weights, loading, warming up, leasing instances.
+//!
+//! On a frame's path this is what `admission` leases an instance from.
+//!
+//! Architecture invariant: a mode that can't load is Unavailable with the reason and the mend, and never keeps
+//! another mode, or the server, from starting.
+
+mod catalog;
+mod mode;
+mod pull;
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    config::ModeSettings,
+    plugin_host::{FoundPlugin, Library, ModelSpec, PluginFile, find},
+};
+
+pub use catalog::{Catalog, CatalogClass, CatalogEntry, CatalogError, Source, Variant};
+pub use mode::{Lease, LoadedModel, Mode, ModeState};
+pub use pull::{PullError, WeightsCache};
+
+/// Where models and plugins lie.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// Directory of plugin files.
+    pub plugins: PathBuf,
+    /// Directory of the catalog.
+    pub models: PathBuf,
+    /// Directory for weights and private copies of plugins.
+    pub cache: PathBuf,
+}
+
+impl Places {
+    /// The catalog.
+    pub fn catalog(&self) -> Catalog {
+        Catalog::new(&self.models)
+    }
+
+    /// The weights that were fetched.
+    pub fn weights(&self) -> WeightsCache {
+        WeightsCache::new(self.cache.join("models"))
+    }
+
+    fn plugin_copies(&self) -> PathBuf {
+        self.cache.join("plugins")
+    }
+}
+
+/// Why a mode can't serve.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum ModeError {
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    #[error("the plugin directory {} can't be read: {source}; name it with --plugins", path.display())]
+    PluginDirectory { path: PathBuf, source: std::io::Error },
+    #[error("no plugin in {} is called {backend:?}{refused}", path.display())]
+    NoPlugin { path: PathBuf, backend: String, refused: String },
+    #[error("plugin {}: {source}{}", path.display(), cause(source))]
+    Open { path: PathBuf, source: crate::plugin_host::OpenError },
+    #[error("backend {backend:?} can't load model {model:?}: {source}")]
+    Load { backend: String, model: String, source: crate::plugin_host::InstanceError },
+}
+
+fn cause(error: &dyn std::error::Error) -> String {
+    error.source().map(|source| format!(": {source}")).unwrap_or_default()
+}
+
+/// The modes of a running server.
+pub struct Registry {
+    modes: Vec<Arc<Mode>>,
+    default_mode: usize,
+    changed: watch::Sender<()>,
+}
+
+impl Registry {
+    /// Makes the modes, all Loading, and starts to load them, each on a thread of its own. `progress` is told what
+    /// takes long.
+    pub fn start(
+        places: &Places,
+        settings: &BTreeMap<String, ModeSettings>,
+        default_mode: &str,
+        progress: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
+        let mut ordered: Vec<_> = settings.iter().collect();
+        ordered.sort_by_key(|(name, mode)| (mode.rank, (*name).clone()));
+        let loader = Arc::new(Loader::new(places.clone(), progress));
+        let changed = watch::Sender::new(());
+        let mut modes = Vec::new();
+        for (index, (name, settings)) in ordered.into_iter().enumerate().take(256) {
+            let mode = Arc::new(loader.describe(name, index as u8, settings));
+            modes.push(Arc::clone(&mode));
+            let (loader, settings, changed) = (Arc::clone(&loader), settings.clone(), changed.clone());
+            thread::spawn(move || {
+                mode.set(match loader.load(&settings) {
+                    Ok(model) => ModeState::Ready(Arc::new(model)),
+                    Err(error) => ModeState::Unavailable(error.to_string()),
+                });
+                changed.send_replace(());
+            });
+        }
+        let default_mode = modes.iter().position(|mode| mode.name == default_mode).unwrap_or(0);
+        Self { modes, default_mode, changed }
+    }
+
+    /// All modes, by index.
+    pub fn modes(&self) -> &[Arc<Mode>] {
+        &self.modes
+    }
+
+    /// The mode `name`.
+    pub fn get(&self, name: &str) -> Option<&Arc<Mode>> {
+        self.modes.iter().find(|mode| mode.name == name)
+    }
+
+    /// Changes whenever a mode changes its state.
+    pub fn follow(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// The mode that a session starts in.
+    pub fn default_mode(&self) -> &Arc<Mode> {
+        &self.modes[self.default_mode]
+    }
+}
+
+/// Loads modes; what two modes need alike is fetched and opened once.
+struct Loader {
+    places: Places,
+    catalog: Catalog,
+    progress: Box<dyn Fn(&str) + Send + Sync>,
+    pulling: Mutex<()>,
+    libraries: Mutex<BTreeMap<String, Arc<Library>>>,
+}
+
+impl Loader {
+    fn new(places: Places, progress: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self {
+            catalog: places.catalog(),
+            places,
+            progress: Box::new(progress),
+            pulling: Mutex::new(()),
+            libraries: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    fn describe(&self, name: &str, index: u8, settings: &ModeSettings) -> Mode {
+        let entry = self.catalog.entry(&settings.model).ok();
+        let (title, backend, default_variant) =
+            entry.map(|entry| (entry.title, entry.backend, entry.default_variant)).unwrap_or_default();
+        let variant = if settings.variant.is_empty() { default_variant } else { settings.variant.clone() };
+        let model = if variant.is_empty() { settings.model.clone() } else { format!("{}/{variant}", settings.model) };
+        Mode::new(name.to_owned(), index, model, title, backend)
+    }
+
+    fn load(&self, settings: &ModeSettings) -> Result<LoadedModel, ModeError> {
+        let entry = self.catalog.entry(&settings.model)?;
+        let weights = self.weights(settings, &entry)?;
+        let library = self.library(&entry.backend)?;
+        let mut merged = entry.settings.clone();
+        merged.extend(settings.settings.clone());
+        let spec = ModelSpec {
+            name: settings.model.clone(),
+            weights,
+            classes: entry.classes.iter().map(|class| (class.label.clone(), class.colour)).collect(),
+            settings_json: serde_json::Value::Object(merged).to_string(),
+            max_threads: settings.threads,
+        };
+        LoadedModel::load(library, spec, instance_count(settings)).map_err(|source| ModeError::Load {
+            backend: entry.backend,
+            model: settings.model.clone(),
+            source,
+        })
+    }
+
+    fn weights(&self, settings: &ModeSettings, entry: &CatalogEntry) -> Result<Option<PathBuf>, ModeError> {
+        let Some(variant) = entry.variant(&settings.model, &settings.variant)? else { return Ok(None) };
+        let cache = self.places.weights();
+        let _one_at_a_time = self.pulling.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.find(&settings.model, variant).is_none() {
+            cache.pull(&settings.model, entry, &self.progress)?;
+        }
+        Ok(cache.find(&settings.model, variant))
+    }
+
+    fn library(&self, backend: &str) -> Result<Arc<Library>, ModeError> {
+        let mut libraries = self.libraries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(library) = libraries.get(backend) {
+            return Ok(Arc::clone(library));
+        }
+        let file = find_plugin(&self.places.plugins, backend)?;
+        let library = Library::open(&file, &self.places.plugin_copies())
+            .map_err(|source| ModeError::Open { path: file.path.clone(), source })?;
+        libraries.insert(backend.to_owned(), Arc::clone(&library));
+        Ok(library)
+    }
+}
+
+fn find_plugin(directory: &std::path::Path, backend: &str) -> Result<PluginFile, ModeError> {
+    let found = find(directory).map_err(|source| ModeError::PluginDirectory { path: directory.to_owned(), source })?;
+    let mut refused = String::new();
+    for FoundPlugin { path, plugin } in found {
+        match plugin {
+            Ok(file) if file.descriptor.name == backend => return Ok(file),
+            Ok(_other) => {}
+            Err(reason) => refused.push_str(&format!("; refused {}: {reason}", path.display())),
+        }
+    }
+    Err(ModeError::NoPlugin { path: directory.to_owned(), backend: backend.into(), refused })
+}
+
+fn instance_count(settings: &ModeSettings) -> usize {
+    match settings.instances {
+        0 => thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        count => count as usize,
+    }
+}

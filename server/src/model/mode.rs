@@ -1,0 +1,167 @@
+//! One mode: its state, and the instances that frames lease.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::plugin_host::{Instance, InstanceError, InstanceInfo, Library, ModelSpec};
+
+/// A mode that clients can choose. It exists from start to end, whatever becomes of its model.
+pub struct Mode {
+    /// What clients call it.
+    pub name: String,
+    /// Its number in `hello` and in results.
+    pub index: u8,
+    /// The model behind it, and its variant: `name/variant`.
+    pub model: String,
+    /// What the model is, in a few words; empty when the catalog couldn't tell.
+    pub title: String,
+    /// The plugin that runs the model; empty when the catalog couldn't tell.
+    pub backend: String,
+    state: watch::Sender<ModeState>,
+}
+
+/// What a mode is doing.
+#[derive(Clone)]
+pub enum ModeState {
+    /// Its model is being fetched or loaded.
+    Loading,
+    /// It serves.
+    Ready(Arc<LoadedModel>),
+    /// It can't serve, for this reason.
+    Unavailable(String),
+}
+
+impl ModeState {
+    /// As the wire protocol has it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Ready(_) => "ready",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
+    /// Why it does not serve; empty when it does.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Loading => "the model is being loaded",
+            Self::Ready(_) => "",
+            Self::Unavailable(reason) => reason,
+        }
+    }
+}
+
+impl Mode {
+    /// A mode that is still loading.
+    pub fn new(name: String, index: u8, model: String, title: String, backend: String) -> Self {
+        Self { name, index, model, title, backend, state: watch::Sender::new(ModeState::Loading) }
+    }
+
+    /// What it is doing now.
+    pub fn state(&self) -> ModeState {
+        self.state.borrow().clone()
+    }
+
+    /// Follows what it is doing.
+    pub fn follow(&self) -> watch::Receiver<ModeState> {
+        self.state.subscribe()
+    }
+
+    pub(super) fn set(&self, state: ModeState) {
+        match &state {
+            ModeState::Loading => {}
+            ModeState::Ready(model) => tracing::info!(
+                mode = self.name,
+                model = self.model,
+                backend = self.backend,
+                build = &model.build[..12],
+                instances = model.instance_count,
+                "Mode is ready"
+            ),
+            ModeState::Unavailable(reason) => tracing::error!(mode = self.name, reason, "Mode is unavailable"),
+        }
+        self.state.send_replace(state);
+    }
+}
+
+/// A model that is loaded and warmed up: its instances, and what it says of itself.
+pub struct LoadedModel {
+    /// Labels, palette and sizes.
+    pub info: InstanceInfo,
+    /// SHA-256 of the plugin's file.
+    pub build: String,
+    instance_count: usize,
+    library: Arc<Library>,
+    spec: ModelSpec,
+    free: Mutex<Vec<Instance>>,
+    permits: Arc<Semaphore>,
+}
+
+impl LoadedModel {
+    /// Loads and warms up `count` instances. Takes as long as that takes; not for the async runtime.
+    pub fn load(library: Arc<Library>, spec: ModelSpec, count: usize) -> Result<Self, InstanceError> {
+        let instances = (0..count).map(|_| load_instance(&library, &spec)).collect::<Result<Vec<_>, _>>()?;
+        let Some(first) = instances.first() else {
+            return Err(InstanceError::Failed("a mode needs at least one instance".into()));
+        };
+        Ok(Self {
+            info: first.info().clone(),
+            build: library.sha256.clone(),
+            instance_count: count,
+            permits: Arc::new(Semaphore::new(count)),
+            free: Mutex::new(instances),
+            library,
+            spec,
+        })
+    }
+
+    /// Waits for a free instance, first come first served. `None` when the model is being taken down.
+    pub async fn lease(self: &Arc<Self>) -> Option<Lease> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
+        let instance = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Some(Lease { model: Arc::clone(self), instance, _permit: permit })
+    }
+}
+
+fn load_instance(library: &Arc<Library>, spec: &ModelSpec) -> Result<Instance, InstanceError> {
+    let mut instance = Instance::create(library, spec)?;
+    instance.warm_up()?;
+    Ok(instance)
+}
+
+/// The right to use one instance; given back when it is dropped.
+pub struct Lease {
+    model: Arc<LoadedModel>,
+    instance: Option<Instance>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Lease {
+    /// The model that the instance runs.
+    pub fn model(&self) -> &LoadedModel {
+        &self.model
+    }
+
+    /// The instance. One that panicked earlier was destroyed: a new one is loaded in its place.
+    pub fn instance(&mut self) -> Result<&mut Instance, InstanceError> {
+        let instance = match self.instance.take() {
+            Some(instance) => instance,
+            None => load_instance(&self.model.library, &self.model.spec)?,
+        };
+        Ok(self.instance.insert(instance))
+    }
+
+    /// Destroys the instance: after a panic nobody knows what state it is in.
+    pub fn discard_instance(&mut self) {
+        self.instance = None;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(instance) = self.instance.take() {
+            self.model.free.lock().unwrap_or_else(PoisonError::into_inner).push(instance);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! From a picture's bytes to RGB pixels.
+//!
+//! Invariant: sizes are judged by the header, before a byte is allocated for the pixels.
+
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
+use zune_jpeg::JpegDecoder;
+
+use super::frame::{Accepts, Frame, FrameError};
+use crate::config::LimitSettings;
+
+/// The end-of-image marker, with which a whole JPEG ends.
+const JPEG_END: [u8; 2] = [0xFF, 0xD9];
+/// Some cameras pad a JPEG with this many bytes at most.
+const JPEG_PADDING_LEN_BYTES: usize = 4096;
+
+/// Decodes `bytes` into `rgb`, whose memory is used again from frame to frame.
+pub(super) fn decode<'a>(
+    bytes: &[u8],
+    accepts: Accepts,
+    limits: &LimitSettings,
+    rgb: &'a mut Vec<u8>,
+) -> Result<Frame<'a>, FrameError> {
+    let is_jpeg = bytes.starts_with(&[0xFF, 0xD8]);
+    let (width_px, height_px) = match (is_jpeg, accepts) {
+        (true, _) => decode_jpeg(bytes, limits, rgb)?,
+        (false, Accepts::AnyPicture) => decode_other(bytes, limits, rgb)?,
+        (false, Accepts::Jpeg) if bytes.is_empty() => return Err(FrameError::Undecodable("it is empty".into())),
+        (false, Accepts::Jpeg) => return Err(FrameError::Undecodable("it is no JPEG".into())),
+    };
+    Ok(Frame { rgb, width_px, height_px })
+}
+
+fn decode_jpeg(bytes: &[u8], limits: &LimitSettings, rgb: &mut Vec<u8>) -> Result<(u32, u32), FrameError> {
+    // The decoder fills a missing end with grey; half a picture would get half a mask.
+    let end = &bytes[bytes.len().saturating_sub(JPEG_PADDING_LEN_BYTES)..];
+    if !end.windows(JPEG_END.len()).any(|pair| pair == JPEG_END) {
+        return Err(FrameError::Undecodable("the JPEG is cut short".into()));
+    }
+    let options = DecoderOptions::default()
+        .set_max_width(usize::from(u16::MAX))
+        .set_max_height(usize::from(u16::MAX))
+        .set_strict_mode(true)
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(undecodable)?;
+    let (width_px, height_px) =
+        decoder.dimensions().ok_or_else(|| FrameError::Undecodable("the JPEG has no header".into()))?;
+    let size = check_size(width_px as u32, height_px as u32, limits)?;
+    resize_buffer(rgb, size);
+    decoder.decode_into(rgb).map_err(undecodable)?;
+    Ok(size)
+}
+
+fn decode_other(bytes: &[u8], limits: &LimitSettings, rgb: &mut Vec<u8>) -> Result<(u32, u32), FrameError> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(undecodable)?;
+    if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::WebP)) {
+        return Err(FrameError::Undecodable("it is no JPEG, PNG or WebP".into()));
+    }
+    let mut decoder = reader.into_decoder().map_err(undecodable)?;
+    let (width_px, height_px) = decoder.dimensions();
+    let size = check_size(width_px, height_px, limits)?;
+    // Eight bytes a pixel cover 16-bit RGBA; the decoder's own needs come on top.
+    let mut memory = image::Limits::default();
+    memory.max_alloc = Some(limits.max_picture_pixels.saturating_mul(16));
+    decoder.set_limits(memory).map_err(undecodable)?;
+    let picture = DynamicImage::from_decoder(decoder).map_err(undecodable)?;
+    *rgb = picture.into_rgb8().into_raw();
+    Ok(size)
+}
+
+fn check_size(width_px: u32, height_px: u32, limits: &LimitSettings) -> Result<(u32, u32), FrameError> {
+    let too_many = |limit| Err(FrameError::TooManyPixels { width_px, height_px, limit });
+    if width_px.max(height_px) > limits.max_picture_dimension_px {
+        return too_many(format!("{} pixels a side", limits.max_picture_dimension_px));
+    }
+    if u64::from(width_px) * u64::from(height_px) > limits.max_picture_pixels {
+        return too_many(format!("{} pixels in all", limits.max_picture_pixels));
+    }
+    if width_px == 0 || height_px == 0 {
+        return Err(FrameError::Undecodable("it has no pixels".into()));
+    }
+    Ok((width_px, height_px))
+}
+
+fn resize_buffer(rgb: &mut Vec<u8>, (width_px, height_px): (u32, u32)) {
+    rgb.resize(3 * width_px as usize * height_px as usize, 0);
+}
+
+fn undecodable(error: impl std::fmt::Debug + std::fmt::Display) -> FrameError {
+    FrameError::Undecodable(error.to_string())
+}

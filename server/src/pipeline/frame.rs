@@ -1,0 +1,124 @@
+//! What goes into the pipeline, what comes out, and why it may not.
+
+use bytes::Bytes;
+
+use super::picture::View;
+use crate::{plugin_host::InstanceError, telemetry::FrameTrace};
+
+/// A frame as a client sent it.
+#[derive(Clone, Debug)]
+pub struct EncodedFrame {
+    /// The client's counter.
+    pub id: u32,
+    /// Number of the session; 0 for a single picture.
+    pub session: u64,
+    /// When the camera took it, microseconds of the client's clock.
+    pub captured_at_micros: u64,
+    /// The picture's bytes.
+    pub bytes: Bytes,
+    /// Which formats they may be in.
+    pub accepts: Accepts,
+    /// Its trace.
+    pub trace: FrameTrace,
+}
+
+/// Which picture formats are decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepts {
+    /// JPEG.
+    Jpeg,
+    /// JPEG, PNG or WebP, told by the first bytes.
+    AnyPicture,
+}
+
+/// A decoded frame: rows of RGB bytes without gaps, in a buffer of the pipeline's.
+#[derive(Clone, Copy)]
+pub struct Frame<'a> {
+    /// `3 * width_px * height_px` bytes.
+    pub rgb: &'a [u8],
+    /// Width in pixels.
+    pub width_px: u32,
+    /// Height in pixels.
+    pub height_px: u32,
+}
+
+/// A segmented frame: a class id per pixel, in a buffer of the pipeline's.
+#[derive(Clone, Copy)]
+pub struct Mask<'a> {
+    /// `width_px * height_px` class ids.
+    pub labels: &'a [u8],
+    /// As many confidences of the winning class, when they were asked for.
+    pub confidence: Option<&'a [u8]>,
+    /// Width in pixels.
+    pub width_px: u32,
+    /// Height in pixels.
+    pub height_px: u32,
+}
+
+/// What the client wants back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// Run lengths of class ids, deflated.
+    #[default]
+    Mask,
+    /// The same, and the confidence plane.
+    SoftMask,
+    /// A JPEG picture that the server draws.
+    Picture(View),
+    /// An indexed PNG of class ids.
+    Png,
+    /// A JSON document.
+    Json,
+}
+
+/// What is sent back.
+pub struct EncodedMask {
+    /// [`super::HEADROOM_LEN_BYTES`] of room for a header, then the payload.
+    pub bytes: Vec<u8>,
+    /// What the payload is.
+    pub wanted: Wanted,
+    /// Width of the mask in pixels.
+    pub width_px: u16,
+    /// Height of the mask in pixels.
+    pub height_px: u16,
+    /// The frame's trace, its stages filled in.
+    pub trace: FrameTrace,
+}
+
+/// Why a frame has no result.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum FrameError {
+    #[error("the picture is {width_px}x{height_px}, and at most {limit} are accepted")]
+    TooManyPixels { width_px: u32, height_px: u32, limit: String },
+    #[error("the picture has {len_bytes} bytes, and at most {limit} are accepted")]
+    TooManyBytes { len_bytes: usize, limit: usize },
+    #[error("the picture can't be decoded: {0}")]
+    Undecodable(String),
+    #[error("{0}")]
+    Backend(#[from] InstanceError),
+    #[error("a newer frame of this session took its place")]
+    Superseded,
+    #[error("it waited {0} ms for its turn")]
+    Expired(u128),
+    #[error("the mode can't serve: {0}")]
+    NotReady(String),
+    #[error("the server is stopping")]
+    Stopping,
+    #[error("the result can't be encoded: {0}")]
+    Unencodable(String),
+}
+
+impl FrameError {
+    /// The reason as the wire protocol and the metrics have it.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::TooManyPixels { .. } | Self::TooManyBytes { .. } => "too_large",
+            Self::Undecodable(_) => "undecodable",
+            Self::Superseded => "superseded",
+            Self::Expired(_) => "expired",
+            Self::Stopping => "overloaded",
+            Self::Backend(_) | Self::NotReady(_) | Self::Unencodable(_) => "backend_failed",
+        }
+    }
+}

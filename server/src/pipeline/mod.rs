@@ -1,0 +1,183 @@
+//! The work on one frame: [`run_frame`], the place to start reading.
+//!
+//! On a frame's path this stands between `admission`, which leases an instance for it, and the session, which
+//! sends what comes out.
+//!
+//! Architecture invariant: it runs on threads for blocking work, never on the async runtime, and as many frames
+//! run at once as there are instances.
+
+mod decode;
+mod encode;
+mod frame;
+mod picture;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use frame::{Accepts, EncodedFrame, EncodedMask, Frame, FrameError, Mask, Wanted};
+pub use picture::View;
+
+use crate::{
+    config::{LimitSettings, ResultSettings},
+    model::Lease,
+    plugin_host::{FrameView, InstanceError, MaskPlanes},
+    telemetry::Stage,
+};
+
+/// Room in front of every payload, so that a result's header is written without moving the payload.
+pub const HEADROOM_LEN_BYTES: usize = 64;
+
+/// Segments one frame: decode, infer, encode.
+fn run_frame(
+    settings: &Settings,
+    buffers: &mut Buffers,
+    lease: &mut Lease,
+    mut encoded: EncodedFrame,
+    wanted: Wanted,
+) -> Result<EncodedMask, FrameError> {
+    let trace = &mut encoded.trace;
+    trace.end_queue();
+
+    // 1. Pixels. The header is judged before anything is allocated.
+    let Buffers { rgb, labels, confidence, encoder, painter } = buffers;
+    let frame =
+        trace.measure(Stage::Decode, || decode::decode(&encoded.bytes, encoded.accepts, &settings.limits, rgb))?;
+
+    // 2. The mask, at the size that will be sent: the backend scales its scores, nobody scales labels.
+    let (width_px, height_px) = fit(&frame, &settings.result);
+    let pixels = width_px as usize * height_px as usize;
+    labels.resize(pixels, 0);
+    confidence.resize(if wanted == Wanted::SoftMask { pixels } else { 0 }, 0);
+    let view = FrameView {
+        rgb: frame.rgb,
+        width_px: frame.width_px,
+        height_px: frame.height_px,
+        session: encoded.session,
+        sequence: encoded.id.into(),
+        captured_at_micros: encoded.captured_at_micros,
+    };
+    let soft = (wanted == Wanted::SoftMask).then_some(&mut confidence[..]);
+    let mut planes = MaskPlanes { width_px, height_px, labels, confidence: soft };
+    let stages = infer(lease, &view, &mut planes)?;
+    trace.set(Stage::Preprocess, stages.preprocess);
+    trace.set(Stage::Infer, stages.forward);
+    trace.set(Stage::Postprocess, stages.postprocess);
+
+    // 3. Bytes.
+    let soft = (wanted == Wanted::SoftMask).then_some(&confidence[..]);
+    let mask = Mask { labels, confidence: soft, width_px, height_px };
+    let info = &lease.model().info;
+    let before = trace.clone();
+    let bytes = trace.measure(Stage::Encode, || {
+        let mut out = vec![0; HEADROOM_LEN_BYTES];
+        match wanted {
+            Wanted::Mask => encoder.encode_mask(mask.labels, &mut out),
+            Wanted::SoftMask => encoder.encode_soft_mask(&mask, &mut out),
+            Wanted::Picture(view) => painter.encode(view, &frame, &mask, info, settings.result.jpeg_quality, &mut out),
+            Wanted::Png => encode::encode_png(&mask, &info.palette, &mut out),
+            Wanted::Json => encode::encode_json(&frame, &mask, info, &before, &mut out),
+        }
+        .map(|()| out)
+    })?;
+    // `fit` keeps both sides within the limits of a profile, which are far below 65,536.
+    let (width_px, height_px) = (width_px as u16, height_px as u16);
+    Ok(EncodedMask { bytes, wanted, width_px, height_px, trace: encoded.trace })
+}
+
+/// Calls the backend; an instance that panicked is not used again.
+fn infer(
+    lease: &mut Lease,
+    frame: &FrameView<'_>,
+    planes: &mut MaskPlanes<'_>,
+) -> Result<crate::plugin_host::StageMicros, FrameError> {
+    let result = lease.instance()?.infer(frame, planes);
+    if let Err(InstanceError::Panicked(_)) = &result {
+        lease.discard_instance();
+    }
+    Ok(result?)
+}
+
+/// The frame's size, shrunk to what may be sent, its aspect kept.
+fn fit(frame: &Frame<'_>, settings: &ResultSettings) -> (u32, u32) {
+    let (width, height) = (f64::from(frame.width_px), f64::from(frame.height_px));
+    let scale = (f64::from(settings.max_width_px) / width).min(f64::from(settings.max_height_px) / height).min(1.0);
+    let side = |length: f64, max: u32| ((length * scale).round() as u32).clamp(1, max);
+    (side(width, settings.max_width_px), side(height, settings.max_height_px))
+}
+
+/// What the pipeline needs of the profile.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Sizes and quality of results.
+    pub result: ResultSettings,
+    /// Sizes of pictures.
+    pub limits: LimitSettings,
+}
+
+/// Memory that is used again from frame to frame.
+#[derive(Default)]
+struct Buffers {
+    rgb: Vec<u8>,
+    labels: Vec<u8>,
+    confidence: Vec<u8>,
+    encoder: encode::MaskEncoder,
+    painter: picture::Painter,
+}
+
+/// Runs frames on threads for blocking work.
+pub struct Pipeline {
+    settings: Settings,
+    spare: Mutex<Vec<Buffers>>,
+}
+
+impl Pipeline {
+    /// A pipeline with these settings.
+    pub fn new(settings: Settings) -> Arc<Self> {
+        Arc::new(Self { settings, spare: Mutex::new(Vec::new()) })
+    }
+
+    /// Runs `frame` on the leased instance, off the async runtime.
+    pub async fn run(
+        self: &Arc<Self>,
+        lease: Lease,
+        frame: EncodedFrame,
+        wanted: Wanted,
+    ) -> Result<EncodedMask, FrameError> {
+        let pipeline = Arc::clone(self);
+        let work = tokio::task::spawn_blocking(move || pipeline.run_blocking(lease, frame, wanted));
+        // The task ends early only with the runtime itself, or by a panic of ours.
+        work.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "A frame's work broke off");
+            Err(FrameError::Stopping)
+        })
+    }
+
+    /// [`run`](Self::run) for callers that are on such a thread already.
+    pub fn run_blocking(
+        &self,
+        mut lease: Lease,
+        frame: EncodedFrame,
+        wanted: Wanted,
+    ) -> Result<EncodedMask, FrameError> {
+        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffers = spare().pop().unwrap_or_default();
+        let result = run_frame(&self.settings, &mut buffers, &mut lease, frame, wanted);
+        spare().push(buffers);
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_keeps_the_aspect_and_is_never_larger_than_its_frame() {
+        let settings = ResultSettings { jpeg_quality: 60, max_width_px: 960, max_height_px: 540 };
+        let fitted = |width_px, height_px| fit(&Frame { rgb: &[], width_px, height_px }, &settings);
+        assert_eq!(fitted(640, 360), (640, 360));
+        assert_eq!(fitted(1920, 1080), (960, 540));
+        assert_eq!(fitted(1080, 1920), (304, 540));
+        assert_eq!(fitted(1, 1), (1, 1));
+        assert_eq!(fitted(8000, 1), (960, 1));
+    }
+}

@@ -1,0 +1,167 @@
+//! Reads a plugin's descriptor from its file, and refuses what can't be opened safely, in one sentence.
+//!
+//! Invariant: no code of the plugin has run when this is done.
+
+use std::mem::offset_of;
+
+use object::{Architecture, Object, ObjectSection, ObjectSymbol};
+use segue_abi as abi;
+
+/// What a plugin says of itself in its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// The backend's name, as models write it.
+    pub name: String,
+    /// The plugin's version.
+    pub version: String,
+    /// How it was built, in the plugin's words.
+    pub build: String,
+    /// ABI that it was built for: major and minor.
+    pub abi: (u16, u16),
+}
+
+/// Why a file is not opened as a plugin.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum CheckError {
+    #[error("it can't be read: {0}")]
+    Unreadable(std::io::ErrorKind),
+    #[error("it is called `{name}` like {}, which comes first; remove one of them", first.display())]
+    SameName { name: String, first: std::path::PathBuf },
+    #[error("it is not a shared library of this system, or is cut short ({0})")]
+    NotALibrary(#[source] object::Error),
+    #[error("it is cut short: its headers promise {promised} bytes, and it has {found}")]
+    Truncated { promised: u64, found: u64 },
+    #[error("it is built for {found}, and this server runs on {expected}; build it for this machine")]
+    OtherArchitecture { found: String, expected: &'static str },
+    #[error(
+        "it exports no `{}`, so it is no Segue plugin (in C++ the descriptor needs `extern \"C\"`)",
+        abi::PLUGIN_SYMBOL
+    )]
+    NoDescriptor,
+    #[error("its `segue_plugin_v1` is not a Segue descriptor: {0}")]
+    BadDescriptor(&'static str),
+    #[error(
+        "it is built for plugin ABI {major}.{minor}, and this server speaks {}.{}; rebuild it against this server's `segue-plugin`",
+        abi::ABI_MAJOR,
+        abi::ABI_MINOR
+    )]
+    OtherAbi { major: u16, minor: u16 },
+    #[error("it needs a larger host table ({needed} bytes) than this server has ({has}); use a newer server")]
+    HostTooSmall { needed: u32, has: usize },
+    #[error(
+        "it does not catch panics (built with panic=abort?), so one panic would end the server; build it with panic=\"unwind\""
+    )]
+    PanicAborts,
+}
+
+/// Reads and judges the descriptor in `file`, the whole content of a plugin file.
+pub(super) fn check(file: &[u8]) -> Result<Descriptor, CheckError> {
+    let object = object::File::parse(file).map_err(CheckError::NotALibrary)?;
+    check_architecture(&object)?;
+    check_complete(&object, file)?;
+    let raw = descriptor_bytes(&object)?;
+    judge(&RawDescriptor(raw))
+}
+
+fn check_architecture(object: &object::File<'_>) -> Result<(), CheckError> {
+    let expected = std::env::consts::ARCH;
+    let same = match object.architecture() {
+        Architecture::X86_64 => expected == "x86_64",
+        Architecture::Aarch64 => expected == "aarch64",
+        _ => false,
+    };
+    if same && object.is_little_endian() {
+        return Ok(());
+    }
+    Err(CheckError::OtherArchitecture { found: format!("{:?}", object.architecture()), expected })
+}
+
+fn check_complete(object: &object::File<'_>, file: &[u8]) -> Result<(), CheckError> {
+    use object::ObjectSegment;
+    let found = file.len() as u64;
+    let promised = object
+        .segments()
+        .map(|segment| segment.file_range())
+        .map(|(start, len_bytes)| start.saturating_add(len_bytes))
+        .max()
+        .unwrap_or(0);
+    if promised > found { Err(CheckError::Truncated { promised, found }) } else { Ok(()) }
+}
+
+/// The bytes of the static, as they lie in the file. Pointers in it are not relocated yet; nothing else differs.
+fn descriptor_bytes<'a>(object: &object::File<'a>) -> Result<&'a [u8], CheckError> {
+    let is_descriptor = |name: &[u8]| name.strip_prefix(b"_").unwrap_or(name) == abi::PLUGIN_SYMBOL.as_bytes();
+    let symbol = object
+        .dynamic_symbols()
+        .find(|symbol| symbol.is_definition() && symbol.name_bytes().is_ok_and(is_descriptor))
+        .ok_or(CheckError::NoDescriptor)?;
+    let len_bytes = size_of::<abi::Plugin>() as u64;
+    object
+        .sections()
+        .find_map(|section| section.data_range(symbol.address(), len_bytes).ok().flatten())
+        .ok_or(CheckError::BadDescriptor("it is shorter than a descriptor, or holds no data"))
+}
+
+fn judge(raw: &RawDescriptor<'_>) -> Result<Descriptor, CheckError> {
+    if raw.u64(offset_of!(abi::Plugin, magic)) != abi::MAGIC {
+        return Err(CheckError::BadDescriptor("it does not start with the magic number"));
+    }
+    let (major, minor) = (raw.u16(offset_of!(abi::Plugin, abi_major)), raw.u16(offset_of!(abi::Plugin, abi_minor)));
+    if major != abi::ABI_MAJOR || minor > abi::ABI_MINOR {
+        return Err(CheckError::OtherAbi { major, minor });
+    }
+    if (raw.u32(offset_of!(abi::Plugin, struct_size)) as usize) < size_of::<abi::Plugin>() {
+        return Err(CheckError::BadDescriptor("its size is smaller than that of its ABI"));
+    }
+    let needed = raw.u32(offset_of!(abi::Plugin, sizeof_host));
+    if needed as usize > size_of::<abi::Host>() {
+        return Err(CheckError::HostTooSmall { needed, has: size_of::<abi::Host>() });
+    }
+    if raw.u32(offset_of!(abi::Plugin, flags)) & abi::PLUGIN_PANIC_UNWIND == 0 {
+        return Err(CheckError::PanicAborts);
+    }
+    let name = raw.text(offset_of!(abi::Plugin, name), 32)?;
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if name.is_empty() || !name.bytes().all(plain) {
+        return Err(CheckError::BadDescriptor("its name is not made of a-z, 0-9 and `-`"));
+    }
+    Ok(Descriptor {
+        name,
+        version: raw.text(offset_of!(abi::Plugin, version), 32)?,
+        build: raw.text(offset_of!(abi::Plugin, build), 64)?,
+        abi: (major, minor),
+    })
+}
+
+/// `size_of::<abi::Plugin>()` bytes of a file, read field by field.
+struct RawDescriptor<'a>(&'a [u8]);
+
+impl RawDescriptor<'_> {
+    fn array<const N: usize>(&self, at: usize) -> [u8; N] {
+        let mut out = [0; N];
+        out.copy_from_slice(&self.0[at..at + N]);
+        out
+    }
+
+    fn u16(&self, at: usize) -> u16 {
+        u16::from_le_bytes(self.array(at))
+    }
+
+    fn u32(&self, at: usize) -> u32 {
+        u32::from_le_bytes(self.array(at))
+    }
+
+    fn u64(&self, at: usize) -> u64 {
+        u64::from_le_bytes(self.array(at))
+    }
+
+    fn text(&self, at: usize, len_bytes: usize) -> Result<String, CheckError> {
+        let field = &self.0[at..at + len_bytes];
+        let end = field.iter().position(|&byte| byte == 0).unwrap_or(len_bytes);
+        match std::str::from_utf8(&field[..end]) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(_not_utf8) => Err(CheckError::BadDescriptor("a text in it is not UTF-8")),
+        }
+    }
+}

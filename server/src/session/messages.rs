@@ -1,0 +1,177 @@
+//! The text messages of `segue.v2`: JSON with a `type`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::CaptureSettings,
+    model::{Mode, ModeState},
+    pipeline::View,
+};
+
+/// What a client says.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ClientMessage {
+    /// It wants another mode.
+    Mode {
+        /// The mode's name.
+        mode: String,
+    },
+    /// It wants its results in another form.
+    View {
+        /// The confidence plane, too.
+        #[serde(default)]
+        soft_edge: bool,
+        /// A picture that the server draws, in place of a mask.
+        #[serde(default)]
+        picture: Option<View>,
+    },
+    /// It compares clocks.
+    Clock {
+        /// Its own clock, microseconds.
+        sent: f64,
+    },
+    /// It painted a result.
+    Paint {
+        /// Which frame.
+        frame_id: u32,
+        /// When the result came, microseconds of its clock.
+        received_at: f64,
+        /// When the mask was decoded.
+        decoded_at: f64,
+        /// When it was on the screen.
+        painted_at: f64,
+    },
+    /// It asks for its session's counts.
+    Stats,
+}
+
+/// What the server says.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerMessage<'a> {
+    /// First of all.
+    Hello {
+        /// The session's id.
+        session: &'a str,
+        /// The server's version.
+        version: &'a str,
+        /// The configuration in force.
+        generation: u32,
+        /// The session's mode.
+        mode: &'a str,
+        /// All modes.
+        modes: Vec<ModeEntry>,
+        /// What the client is to keep to.
+        limits: CaptureSettings,
+    },
+    /// The answer to a change of mode.
+    Mode {
+        /// The mode that was asked for.
+        mode: &'a str,
+        /// Its number.
+        index: u8,
+        /// What it is doing.
+        state: &'a str,
+        /// Why, when it is not ready.
+        message: String,
+    },
+    /// The list of modes, or the state of one, changed.
+    Modes {
+        /// All modes.
+        modes: Vec<ModeEntry>,
+    },
+    /// A frame has no result.
+    Dropped {
+        /// Which one.
+        frame_id: u32,
+        /// Why, in a word.
+        reason: &'a str,
+        /// Why, in a sentence.
+        message: String,
+    },
+    /// The answer to a comparison of clocks, microseconds.
+    Clock {
+        /// As the client sent it.
+        sent: f64,
+        /// When it came.
+        received: u64,
+        /// When this was written.
+        replied: u64,
+    },
+    /// The session's counts.
+    Stats {
+        /// Frames that came.
+        received: u64,
+        /// Frames that were answered by a result.
+        answered: u64,
+        /// Frames that were answered by a `dropped`.
+        dropped: u64,
+    },
+    /// A message that could not be understood or obeyed.
+    Error {
+        /// Which kind of error.
+        code: &'a str,
+        /// What is wrong, and what would be right.
+        message: String,
+        /// Whether the session goes on.
+        recoverable: bool,
+    },
+}
+
+impl ServerMessage<'_> {
+    /// The message as text.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|error| {
+            // Nothing in these types can fail to serialise; if it ever does, the client is told.
+            format!(r#"{{"type":"error","code":"internal","message":"{error}","recoverable":true}}"#)
+        })
+    }
+}
+
+/// A mode, as `hello` and `/v1/modes` list it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModeEntry {
+    /// Its number in results.
+    pub index: u8,
+    /// What clients call it.
+    pub name: String,
+    /// loading, ready or unavailable.
+    pub state: &'static str,
+    /// The plugin behind it.
+    pub backend: String,
+    /// The model behind it, and its variant.
+    pub model: String,
+    /// What the model is, in a few words.
+    pub title: String,
+    /// Labels by class id; empty until it is ready.
+    pub labels: Vec<String>,
+    /// Colours by class id.
+    pub palette: Vec<[u8; 3]>,
+    /// The plugin's build, by its SHA-256; empty until it is ready.
+    pub build: String,
+    /// Why it is not ready.
+    pub message: String,
+}
+
+impl From<&Mode> for ModeEntry {
+    fn from(mode: &Mode) -> Self {
+        let state = mode.state();
+        let (labels, palette, build) = match &state {
+            ModeState::Ready(model) => (model.info.labels.clone(), model.info.palette.clone(), model.build.clone()),
+            ModeState::Loading | ModeState::Unavailable(_) => Default::default(),
+        };
+        Self {
+            index: mode.index,
+            name: mode.name.clone(),
+            state: state.name(),
+            backend: mode.backend.clone(),
+            model: mode.model.clone(),
+            title: mode.title.clone(),
+            labels,
+            palette,
+            build,
+            message: state.message().to_owned(),
+        }
+    }
+}
