@@ -41,7 +41,10 @@ impl Activation {
 }
 
 #[inline(always)]
-fn map<V: Vector, const N: usize, const M: usize>(values: &mut [[V; N]; M], function: impl Fn(V) -> V) {
+fn map<V: Vector, const N: usize, const M: usize>(
+    values: &mut [[V; N]; M],
+    function: impl Fn(V) -> V,
+) {
     for row in values {
         for value in row {
             *value = function(*value);

@@ -32,18 +32,38 @@ impl Depthwise {
     ///
     /// # Panics
     /// When the weights' length does not fit the window and the biases.
-    pub fn new(level: Level, window: Window, weights: &[f32], bias: &[f32], activation: Activation) -> Self {
+    pub fn new(
+        level: Level,
+        window: Window,
+        weights: &[f32],
+        bias: &[f32],
+        activation: Activation,
+    ) -> Self {
         let channels = bias.len();
         let taps = window.rows.kernel * window.columns.kernel;
-        assert_eq!(weights.len(), taps * channels, "weights are taps x channels");
+        assert_eq!(
+            weights.len(),
+            taps * channels,
+            "weights are taps x channels"
+        );
         let padded = channels.next_multiple_of(level.lanes());
         let mut packed = Buffer::zeroed(taps * padded);
-        for (to, from) in packed.chunks_exact_mut(padded).zip(weights.chunks_exact(channels)) {
+        for (to, from) in packed
+            .chunks_exact_mut(padded)
+            .zip(weights.chunks_exact(channels))
+        {
             to[..channels].copy_from_slice(from);
         }
         let mut packed_bias = Buffer::zeroed(padded);
         packed_bias[..channels].copy_from_slice(bias);
-        Self { level, window, channels, taps: packed, bias: packed_bias, activation }
+        Self {
+            level,
+            window,
+            channels,
+            taps: packed,
+            bias: packed_bias,
+            activation,
+        }
     }
 
     /// The output image.
@@ -55,16 +75,40 @@ impl Depthwise {
     ///
     /// # Panics
     /// When a slice has not its image's length.
-    pub fn run(&self, pool: &mut Pool, input: &[f32], residual: Option<&[f32]>, output: &mut [f32]) {
+    pub fn run(
+        &self,
+        pool: &mut Pool,
+        input: &[f32],
+        residual: Option<&[f32]>,
+        output: &mut [f32],
+    ) {
         let shape = self.output();
-        assert_eq!(input.len(), self.window.rows.input * self.window.columns.input * self.channels);
+        assert_eq!(
+            input.len(),
+            self.window.rows.input * self.window.columns.input * self.channels
+        );
         assert_eq!(output.len(), shape.len());
         assert!(residual.is_none_or(|r| r.len() == output.len()));
-        let work = shape.width * self.channels * self.window.rows.kernel * self.window.columns.kernel;
-        pool.rows(output, shape.height, work, self.ring_len(), |first, output, scratch| {
-            let residual = residual.map(|r| &r[first * shape.width * self.channels..][..output.len()]);
-            self.level.run(DepthwiseRows { conv: self, input, first, residual, output, scratch });
-        });
+        let work =
+            shape.width * self.channels * self.window.rows.kernel * self.window.columns.kernel;
+        pool.rows(
+            output,
+            shape.height,
+            work,
+            self.ring_len(),
+            |first, output, scratch| {
+                let residual =
+                    residual.map(|r| &r[first * shape.width * self.channels..][..output.len()]);
+                self.level.run(DepthwiseRows {
+                    conv: self,
+                    input,
+                    first,
+                    residual,
+                    output,
+                    scratch,
+                });
+            },
+        );
     }
 
     /// Input rows from the window's first to its last.
@@ -84,7 +128,13 @@ impl Depthwise {
 
     /// Computes output row `row` from the ring.
     #[inline(always)]
-    fn row<V: Vector>(&self, ring: &[f32], row: usize, residual: Option<&[f32]>, output: &mut [f32]) {
+    fn row<V: Vector>(
+        &self,
+        ring: &[f32],
+        row: usize,
+        residual: Option<&[f32]>,
+        output: &mut [f32],
+    ) {
         let width = self.window.columns.output;
         assert!(ring.len() >= self.ring_len() && output.len() == width * self.channels);
         assert!(residual.is_none_or(|r| r.len() == output.len()));
@@ -123,7 +173,10 @@ impl Depthwise {
         output: &mut [f32],
     ) {
         let Window { rows, columns } = self.window;
-        let (step, padded) = (columns.stride * self.channels, self.channels.next_multiple_of(V::LANES));
+        let (step, padded) = (
+            columns.stride * self.channels,
+            self.channels.next_multiple_of(V::LANES),
+        );
         // SAFETY: taps and bias are padded to whole vectors; a vector that starts within the ring may reach
         // beyond its last pixel by less than `SLACK`, which the ring has.
         let mut sums = unsafe {
@@ -131,7 +184,9 @@ impl Depthwise {
             let mut weight = self.taps.as_ptr().add(channel);
             for tap in 0..rows.kernel {
                 let slot = (row * rows.stride + tap * rows.dilation) % self.ring_rows();
-                let mut input = ring.as_ptr().add(slot * self.padded_len() + x * step + channel);
+                let mut input = ring
+                    .as_ptr()
+                    .add(slot * self.padded_len() + x * step + channel);
                 for _ in 0..columns.kernel {
                     let factor = V::load(weight);
                     for (t, [sum]) in sums.iter_mut().enumerate() {
@@ -180,11 +235,18 @@ impl Kernel for DepthwiseRows<'_> {
             let top = row * rows.stride;
             for padded_row in filled.max(top)..top + ring_rows {
                 let slot = &mut self.scratch[padded_row % ring_rows * padded_len..][..padded_len];
-                let source = padded_row.checked_sub(rows.before).filter(|&at| at < rows.input);
+                let source = padded_row
+                    .checked_sub(rows.before)
+                    .filter(|&at| at < rows.input);
                 pad_row(&columns, conv.channels, self.input, source, slot);
             }
             filled = top + ring_rows;
-            conv.row::<V>(self.scratch, row, self.residual.map(|r| &r[i * row_len..][..row_len]), output);
+            conv.row::<V>(
+                self.scratch,
+                row,
+                self.residual.map(|r| &r[i * row_len..][..row_len]),
+                output,
+            );
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::pool::Pool;
 use crate::shape::Shape;
 use crate::simd::{Kernel, Level, Vector, load_up_to, store_up_to};
 
-/// `output = activation(a + b)`, or `activation(a)` without `b`.
+/// `output = activation(a + b)`.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -15,39 +15,106 @@ pub fn add(
     level: Level,
     pool: &mut Pool,
     a: &[f32],
-    b: Option<&[f32]>,
+    b: &[f32],
     activation: Activation,
     output: &mut [f32],
 ) {
-    assert!(a.len() == output.len() && b.is_none_or(|b| b.len() == a.len()));
-    let parts = if output.len().is_multiple_of(64) { 64 } else { 1 };
+    combine(level, pool, a, Some((Pair::Sum, b)), activation, output);
+}
+
+/// `output = activation(a * b)`.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn multiply(
+    level: Level,
+    pool: &mut Pool,
+    a: &[f32],
+    b: &[f32],
+    activation: Activation,
+    output: &mut [f32],
+) {
+    combine(level, pool, a, Some((Pair::Product, b)), activation, output);
+}
+
+/// `output = activation(input)`.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn activate(
+    level: Level,
+    pool: &mut Pool,
+    input: &[f32],
+    activation: Activation,
+    output: &mut [f32],
+) {
+    combine(level, pool, input, None, activation, output);
+}
+
+#[derive(Clone, Copy)]
+enum Pair {
+    Sum,
+    Product,
+}
+
+/// The parts that an image is split into regardless of its shape.
+const PARTS: usize = 64;
+
+fn combine(
+    level: Level,
+    pool: &mut Pool,
+    a: &[f32],
+    b: Option<(Pair, &[f32])>,
+    activation: Activation,
+    output: &mut [f32],
+) {
+    assert!(a.len() == output.len() && b.is_none_or(|(_, b)| b.len() == a.len()));
+    let parts = if output.len().is_multiple_of(PARTS) {
+        PARTS
+    } else {
+        1
+    };
     let len = output.len() / parts;
     pool.rows(output, parts, len, 0, |first, output, _| {
         let range = first * len..first * len + output.len();
-        level.run(Sum { a: &a[range.clone()], b: b.map(|b| &b[range]), activation, output });
+        let b = b.map(|(pair, b)| (pair, &b[range.clone()]));
+        level.run(Combined {
+            a: &a[range],
+            b,
+            activation,
+            output,
+        });
     });
 }
 
-struct Sum<'a> {
+struct Combined<'a> {
     a: &'a [f32],
-    b: Option<&'a [f32]>,
+    b: Option<(Pair, &'a [f32])>,
     activation: Activation,
     output: &'a mut [f32],
 }
 
-impl Kernel for Sum<'_> {
+impl Kernel for Combined<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
         let len = self.output.len();
-        assert!(self.a.len() == len && self.b.is_none_or(|b| b.len() == len));
+        assert!(self.a.len() == len && self.b.is_none_or(|(_, b)| b.len() == len));
         for at in (0..len).step_by(V::LANES) {
             // SAFETY: at most `len - at` values from `at` on, of slices of length `len`.
             unsafe {
                 let mut value: V = load_up_to(self.a.as_ptr().add(at), len - at);
-                if let Some(b) = self.b {
-                    value = value.add(load_up_to(b.as_ptr().add(at), len - at));
+                if let Some((pair, b)) = self.b {
+                    let other = load_up_to(b.as_ptr().add(at), len - at);
+                    value = match pair {
+                        Pair::Sum => value.add(other),
+                        Pair::Product => value.mul(other),
+                    };
                 }
-                store_up_to(self.activation.apply_one(value), self.output.as_mut_ptr().add(at), len - at);
+                store_up_to(
+                    self.activation.apply_one(value),
+                    self.output.as_mut_ptr().add(at),
+                    len - at,
+                );
             }
         }
     }
@@ -57,12 +124,25 @@ impl Kernel for Sum<'_> {
 ///
 /// # Panics
 /// When the lengths do not fit.
-pub fn multiply_channels(level: Level, pool: &mut Pool, shape: Shape, input: &[f32], gate: &[f32], output: &mut [f32]) {
-    assert!(input.len() == shape.len() && output.len() == shape.len() && gate.len() == shape.channels);
+pub fn multiply_channels(
+    level: Level,
+    pool: &mut Pool,
+    shape: Shape,
+    input: &[f32],
+    gate: &[f32],
+    output: &mut [f32],
+) {
+    assert!(
+        input.len() == shape.len() && output.len() == shape.len() && gate.len() == shape.channels
+    );
     let row_len = shape.width * shape.channels;
     pool.rows(output, shape.height, row_len, 0, |first, output, _| {
         let input = &input[first * row_len..][..output.len()];
-        level.run(Gated { input, gate, output });
+        level.run(Gated {
+            input,
+            gate,
+            output,
+        });
     });
 }
 
@@ -90,15 +170,29 @@ pub struct GlobalMean {
 impl GlobalMean {
     /// The mean of images of shape `input`.
     pub fn new(level: Level, input: Shape) -> Self {
-        Self { level, input, row_sums: Buffer::zeroed(input.height * input.channels) }
+        Self {
+            level,
+            input,
+            row_sums: Buffer::zeroed(input.height * input.channels),
+        }
     }
 
     /// Computes the mean of `input`, or of `input + addend`.
     ///
     /// # Panics
     /// When a slice has not its image's length.
-    pub fn run(&mut self, pool: &mut Pool, input: &[f32], addend: Option<&[f32]>, output: &mut [f32]) {
-        let Shape { height, width, channels } = self.input;
+    pub fn run(
+        &mut self,
+        pool: &mut Pool,
+        input: &[f32],
+        addend: Option<&[f32]>,
+        output: &mut [f32],
+    ) {
+        let Shape {
+            height,
+            width,
+            channels,
+        } = self.input;
         let level = self.level;
         assert!(input.len() == self.input.len() && output.len() == channels);
         assert!(addend.is_none_or(|a| a.len() == input.len()));
@@ -106,12 +200,21 @@ impl GlobalMean {
         pool.rows(&mut self.row_sums, height, row_len, 0, |first, sums, _| {
             let range = first * row_len..(first + sums.len() / channels) * row_len;
             let (input, addend) = (&input[range.clone()], addend.map(|a| &a[range]));
-            level.run(RowSums { input, addend, channels, row_len, sums });
+            level.run(RowSums {
+                input,
+                addend,
+                channels,
+                row_len,
+                sums,
+            });
         });
         // Rows are summed in order whatever the threads, so results do not depend on their number.
         output.fill(0.0);
         for sums in self.row_sums.chunks_exact(channels) {
-            output.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+            output
+                .iter_mut()
+                .zip(sums)
+                .for_each(|(total, sum)| *total += sum);
         }
         let scale = 1.0 / self.input.pixels() as f32;
         output.iter_mut().for_each(|total| *total *= scale);
@@ -161,7 +264,10 @@ fn sum_pixels<V: Vector>(input: &[f32], sums: &mut [f32]) {
                 partial[0] = partial[0].add(load_up_to(from.add(pixel * channels), count));
             }
             let [a, b, c, d] = partial;
-            let total = a.add(b).add(c.add(d)).add(load_up_to(sums.as_ptr().add(channel), count));
+            let total = a
+                .add(b)
+                .add(c.add(d))
+                .add(load_up_to(sums.as_ptr().add(channel), count));
             store_up_to(total, sums.as_mut_ptr().add(channel), count);
         }
     }

@@ -4,7 +4,10 @@
 //! there are frames. Running allocates nothing, and its results do not depend on the number of threads.
 //! Invariant: `unsafe` is used for vector instructions, for memory shared within a [`Pool`] section and for
 //! aligned [`Buffer`]s, never to skip a bounds check that a caller could make fail.
-#![allow(unsafe_code, reason = "vector intrinsics, and a thread pool that lends stack memory to its threads")]
+#![allow(
+    unsafe_code,
+    reason = "vector intrinsics, and a thread pool that lends stack memory to its threads"
+)]
 
 mod activation;
 mod buffer;
@@ -27,7 +30,7 @@ pub use buffer::Buffer;
 pub use conv::Conv2d;
 pub use deconv::Deconv2x2;
 pub use depthwise::Depthwise;
-pub use elementwise::{GlobalMean, add, multiply_channels};
+pub use elementwise::{GlobalMean, activate, add, multiply, multiply_channels};
 pub use pointwise::{Pointwise, PointwiseInput};
 pub use pool::Pool;
 pub use preprocess::{Normalisation, Preprocessor, RgbFrame};

@@ -34,7 +34,10 @@ pub struct Normalisation {
 
 impl Normalisation {
     /// Values from 0 to 1, as they are.
-    pub const UNIT: Self = Self { mean: [0.0; CHANNELS], scale: [1.0; CHANNELS] };
+    pub const UNIT: Self = Self {
+        mean: [0.0; CHANNELS],
+        scale: [1.0; CHANNELS],
+    };
 }
 
 /// Resizes frames to one size; keeps its filters while the frame's size stays the same.
@@ -59,7 +62,13 @@ struct Filters {
 impl Preprocessor {
     /// A preprocessor to `(width, height)` pixels that allocates when it first sees a frame size.
     pub fn new(level: Level, output: (usize, usize), normalisation: Normalisation) -> Self {
-        Self { level, output, normalisation, rows: Filters::default(), columns: Filters::default() }
+        Self {
+            level,
+            output,
+            normalisation,
+            rows: Filters::default(),
+            columns: Filters::default(),
+        }
     }
 
     /// Fills `output` (height x width x 3 f32) from `frame`.
@@ -68,19 +77,37 @@ impl Preprocessor {
     /// When a side of the frame is 0, or a slice is too short for its size.
     pub fn run(&mut self, pool: &mut Pool, frame: RgbFrame<'_>, output: &mut [f32]) {
         let (width, height) = self.output;
-        assert!(frame.width > 0 && frame.height > 0, "the frame has no pixels");
+        assert!(
+            frame.width > 0 && frame.height > 0,
+            "the frame has no pixels"
+        );
         assert!(frame.stride >= frame.width * CHANNELS, "rows overlap");
-        assert!(frame.bytes.len() >= frame.stride * (frame.height - 1) + frame.width * CHANNELS, "the frame is short");
+        assert!(
+            frame.bytes.len() >= frame.stride * (frame.height - 1) + frame.width * CHANNELS,
+            "the frame is short"
+        );
         assert_eq!(output.len(), width * height * CHANNELS);
         self.rows.fit(frame.height, height);
         self.columns.fit(frame.width, width);
         let scratch_len = frame.width * CHANNELS + SLACK;
         let taps = self.rows.weights.len() / height;
         let work = frame.width * CHANNELS * taps + self.columns.weights.len() * 4;
-        pool.rows(output, height, work, scratch_len, |first, output, scratch| {
-            let blended = &mut scratch[..scratch_len];
-            self.level.run(FrameRows { preprocessor: self, frame, first, blended, output });
-        });
+        pool.rows(
+            output,
+            height,
+            work,
+            scratch_len,
+            |first, output, scratch| {
+                let blended = &mut scratch[..scratch_len];
+                self.level.run(FrameRows {
+                    preprocessor: self,
+                    frame,
+                    first,
+                    blended,
+                    output,
+                });
+            },
+        );
     }
 }
 
@@ -101,7 +128,8 @@ impl Filters {
             let weight = |at: usize| (1.0 - ((at as f64 + 0.5 - centre) / support).abs()).max(0.0);
             let total: f64 = (first..end).map(weight).sum();
             self.starts.push((first, self.weights.len()));
-            self.weights.extend((first..end).map(|at| (weight(at) / total) as f32));
+            self.weights
+                .extend((first..end).map(|at| (weight(at) / total) as f32));
         }
     }
 
@@ -109,7 +137,10 @@ impl Filters {
     #[inline(always)]
     fn get(&self, i: usize) -> (usize, &[f32]) {
         let (first, start) = self.starts[i];
-        let end = self.starts.get(i + 1).map_or(self.weights.len(), |&(_, next)| next);
+        let end = self
+            .starts
+            .get(i + 1)
+            .map_or(self.weights.len(), |&(_, next)| next);
         (first, &self.weights[start..end])
     }
 }
@@ -125,16 +156,28 @@ struct FrameRows<'a> {
 impl Kernel for FrameRows<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Preprocessor { output: (width, _), normalisation, rows, columns, .. } = self.preprocessor;
+        let Preprocessor {
+            output: (width, _),
+            normalisation,
+            rows,
+            columns,
+            ..
+        } = self.preprocessor;
         let row_len = self.frame.width * CHANNELS;
         for (i, output) in self.output.chunks_exact_mut(width * CHANNELS).enumerate() {
             let (first, weights) = rows.get(self.first + i);
-            blend_rows::<V>(&self.frame.bytes[first * self.frame.stride..], self.frame.stride, weights, &mut self.blended[..row_len]);
+            blend_rows::<V>(
+                &self.frame.bytes[first * self.frame.stride..],
+                self.frame.stride,
+                weights,
+                &mut self.blended[..row_len],
+            );
             for (x, pixel) in output.chunks_exact_mut(CHANNELS).enumerate() {
                 let (first, weights) = columns.get(x);
                 let sums = blend_pixels(&self.blended[first * CHANNELS..], weights);
                 for (channel, value) in pixel.iter_mut().enumerate() {
-                    *value = (sums[channel] / 255.0 - normalisation.mean[channel]) * normalisation.scale[channel];
+                    *value = (sums[channel] / 255.0 - normalisation.mean[channel])
+                        * normalisation.scale[channel];
                 }
             }
         }
@@ -158,7 +201,11 @@ fn blend_rows<V: Vector>(bytes: &[u8], stride: usize, weights: &[f32], output: &
         unsafe { sum.store(output.as_mut_ptr().add(at)) };
     }
     for (at, value) in output.iter_mut().enumerate().skip(whole) {
-        *value = weights.iter().enumerate().map(|(row, weight)| f32::from(bytes[row * stride + at]) * weight).sum();
+        *value = weights
+            .iter()
+            .enumerate()
+            .map(|(row, weight)| f32::from(bytes[row * stride + at]) * weight)
+            .sum();
     }
 }
 

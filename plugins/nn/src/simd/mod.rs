@@ -5,9 +5,9 @@
 //! Invariant: a [`Level`] exists only when this CPU has its instructions, and a [`Vector`] value exists only
 //! below [`Level::run`]; that is what makes the arithmetic methods sound.
 
-mod portable;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
