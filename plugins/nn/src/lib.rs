@@ -1,1 +1,41 @@
-//! To be written.
+//! CPU kernels for segmentation networks: NHWC, f32, batch 1.
+//!
+//! A layer is built once (weights packed, taps computed) for a [`Level`] and then run on a [`Pool`] as often as
+//! there are frames. Running allocates nothing, and its results do not depend on the number of threads.
+//! Invariant: `unsafe` is used for vector instructions, for memory shared within a [`Pool`] section and for
+//! aligned [`Buffer`]s, never to skip a bounds check that a caller could make fail.
+#![allow(
+    unsafe_code,
+    reason = "vector intrinsics, and a thread pool that lends stack memory to its threads"
+)]
+
+mod activation;
+mod buffer;
+mod conv;
+mod deconv;
+mod depthwise;
+mod elementwise;
+mod gemm;
+mod pointwise;
+mod pool;
+mod preprocess;
+mod resize;
+mod shape;
+mod simd;
+mod upsample;
+mod window;
+
+pub use activation::Activation;
+pub use buffer::Buffer;
+pub use conv::Conv2d;
+pub use deconv::Deconv2x2;
+pub use depthwise::Depthwise;
+pub use elementwise::{GlobalMean, activate, add, multiply, multiply_channels};
+pub use pointwise::{Pointwise, PointwiseInput};
+pub use pool::Pool;
+pub use preprocess::{Normalisation, Preprocessor, RgbFrame};
+pub use resize::{Resize, Sampling};
+pub use shape::{Axis, Shape};
+pub use simd::Level;
+pub use upsample::LabelUpsampler;
+pub use window::Window;

@@ -1,1 +1,10 @@
-//! To be written.
+//! MediaPipe Selfie Segmentation: person or not, for webcam frames, on a CPU.
+
+pub mod network;
+
+mod flatbuffer;
+mod fuse;
+mod graph;
+mod plan;
+mod step;
+mod tflite;

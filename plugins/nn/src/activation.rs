@@ -1,0 +1,91 @@
+//! The functions that follow a layer, applied to its result while it is still in registers.
+
+use crate::simd::{ROUNDER, Vector};
+
+/// What a layer applies to each value it computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activation {
+    /// The value itself.
+    #[default]
+    None,
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+    /// `x * relu6(x + 3) / 6` (Howard et al., "Searching for MobileNetV3", 2019).
+    HardSwish,
+    /// `1 / (1 + exp(-x))`, to about 1e-7.
+    Sigmoid,
+}
+
+impl Activation {
+    /// Applies the function to `M` rows of `N` vectors.
+    #[inline(always)]
+    pub(crate) fn apply<V: Vector, const N: usize, const M: usize>(self, values: &mut [[V; N]; M]) {
+        match self {
+            Self::None => {}
+            Self::Relu => map(values, relu),
+            Self::Relu6 => map(values, relu6),
+            Self::HardSwish => map(values, hard_swish),
+            Self::Sigmoid => map(values, sigmoid),
+        }
+    }
+
+    /// Applies the function to one vector.
+    #[inline(always)]
+    pub(crate) fn apply_one<V: Vector>(self, value: V) -> V {
+        let mut values = [[value]];
+        self.apply(&mut values);
+        values[0][0]
+    }
+}
+
+#[inline(always)]
+fn map<V: Vector, const N: usize, const M: usize>(
+    values: &mut [[V; N]; M],
+    function: impl Fn(V) -> V,
+) {
+    for row in values {
+        for value in row {
+            *value = function(*value);
+        }
+    }
+}
+
+#[inline(always)]
+fn relu<V: Vector>(x: V) -> V {
+    x.max(V::splat(0.0))
+}
+
+#[inline(always)]
+fn relu6<V: Vector>(x: V) -> V {
+    relu(x).min(V::splat(6.0))
+}
+
+#[inline(always)]
+fn hard_swish<V: Vector>(x: V) -> V {
+    relu6(x.add(V::splat(3.0))).mul(x.mul(V::splat(1.0 / 6.0)))
+}
+
+#[inline(always)]
+fn sigmoid<V: Vector>(x: V) -> V {
+    let one = V::splat(1.0);
+    one.div(one.add(exp(V::splat(0.0).sub(x))))
+}
+
+/// `exp(x)` as `2^n * exp(r)` with `|r| <= ln(2) / 2` and a Taylor polynomial of degree 6 for `exp(r)`.
+#[inline(always)]
+fn exp<V: Vector>(x: V) -> V {
+    // Beyond these, 2^n would leave the normal range.
+    let x = x.max(V::splat(-87.0)).min(V::splat(87.0));
+    let rounded = x.mul_add(V::splat(std::f32::consts::LOG2_E), V::splat(ROUNDER));
+    let n = rounded.sub(V::splat(ROUNDER));
+    // ln(2) in two parts, the first exact in few bits, so that `r` loses none.
+    let r = n.mul_add(V::splat(-0.693_359_4), x);
+    let r = n.mul_add(V::splat(2.121_944_4e-4), r);
+    let mut series = V::splat(1.0 / 720.0);
+    for coefficient in [1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        series = series.mul_add(r, V::splat(coefficient));
+    }
+    series.mul(rounded.power_of_rounded())
+}

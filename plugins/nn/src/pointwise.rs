@@ -1,0 +1,205 @@
+//! Pointwise (1x1) convolution, with what often surrounds it done in the same pass: a gate and an addend on
+//! its input, a residual on its output.
+
+use crate::activation::Activation;
+use crate::gemm::{PackedWeights, Rows, Segment};
+use crate::pool::Pool;
+use crate::shape::Shape;
+use crate::simd::{Kernel, Level, Vector, load_up_to, store_up_to};
+
+/// Pixels whose input is gated at a time: few enough to stay in the first-level cache, whole tiles on all levels.
+const BLOCK: usize = 48;
+
+/// A pointwise convolution with its weights packed for one level.
+#[derive(Debug)]
+pub struct Pointwise {
+    level: Level,
+    input: Shape,
+    weights: PackedWeights,
+    segment: [Segment; 1],
+    activation: Activation,
+}
+
+/// What a pointwise convolution reads: `input * gate + addend`, and `residual`, added to its result.
+#[derive(Clone, Copy, Debug)]
+pub struct PointwiseInput<'a> {
+    /// The input image.
+    pub input: &'a [f32],
+    /// One factor per input channel (a squeeze-excite gate).
+    pub gate: Option<&'a [f32]>,
+    /// An image of the input's shape; read only if there is a gate.
+    pub addend: Option<&'a [f32]>,
+    /// An image of the output's shape, added after the activation.
+    pub residual: Option<&'a [f32]>,
+}
+
+impl<'a> PointwiseInput<'a> {
+    /// The input alone.
+    pub const fn plain(input: &'a [f32]) -> Self {
+        Self {
+            input,
+            gate: None,
+            addend: None,
+            residual: None,
+        }
+    }
+}
+
+impl Pointwise {
+    /// Packs `weights`, stored as output channel, input channel.
+    ///
+    /// # Panics
+    /// When the weights' length is not the product of the channels.
+    pub fn new(
+        level: Level,
+        input: Shape,
+        weights: &[f32],
+        bias: &[f32],
+        activation: Activation,
+    ) -> Self {
+        let depth = input.channels;
+        let weights = PackedWeights::new(level, weights, bias, depth);
+        Self {
+            level,
+            input,
+            weights,
+            segment: [Segment {
+                offset: 0,
+                len: depth,
+            }],
+            activation,
+        }
+    }
+
+    /// The output image.
+    pub fn output(&self) -> Shape {
+        Shape {
+            channels: self.weights.columns,
+            ..self.input
+        }
+    }
+
+    /// Computes `output`.
+    ///
+    /// # Panics
+    /// When a slice has not its image's length.
+    pub fn run(&self, pool: &mut Pool, source: PointwiseInput<'_>, output: &mut [f32]) {
+        assert_eq!(source.input.len(), self.input.len());
+        assert_eq!(output.len(), self.output().len());
+        assert!(source.residual.is_none_or(|r| r.len() == output.len()));
+        assert!(source.gate.is_none_or(|g| g.len() == self.input.channels));
+        assert!(source.addend.is_none_or(|a| a.len() == self.input.len()));
+        let Shape {
+            height,
+            width,
+            channels,
+        } = self.input;
+        let work = width * channels * self.weights.columns;
+        pool.rows(
+            output,
+            height,
+            work,
+            BLOCK * channels,
+            |first, output, scratch| {
+                self.level.run(PixelRows {
+                    conv: self,
+                    source,
+                    first: first * width,
+                    output,
+                    scratch,
+                });
+            },
+        );
+    }
+
+    #[inline(always)]
+    pub(crate) fn pixels<V: Vector>(
+        &self,
+        input: &[f32],
+        residual: Option<&[f32]>,
+        output: &mut [f32],
+    ) {
+        let rows = Rows {
+            weights: &self.weights,
+            activation: self.activation,
+            input,
+            segments: &self.segment,
+            input_step: self.input.channels,
+            count: output.len() / self.weights.columns,
+            residual,
+            output,
+        };
+        rows.compute::<V>();
+    }
+}
+
+struct PixelRows<'a> {
+    conv: &'a Pointwise,
+    source: PointwiseInput<'a>,
+    first: usize,
+    output: &'a mut [f32],
+    scratch: &'a mut [f32],
+}
+
+impl Kernel for PixelRows<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let (depth, columns) = (self.conv.weights.depth, self.conv.weights.columns);
+        let end = self.first + self.output.len() / columns;
+        let Some(gate) = self.source.gate else {
+            let residual = self
+                .source
+                .residual
+                .map(|r| &r[self.first * columns..end * columns]);
+            let input = &self.source.input[self.first * depth..end * depth];
+            self.conv.pixels::<V>(input, residual, self.output);
+            return;
+        };
+        for (i, output) in self.output.chunks_mut(BLOCK * columns).enumerate() {
+            let (first, count) = (self.first + i * BLOCK, output.len() / columns);
+            let input = first * depth..(first + count) * depth;
+            let block = &mut self.scratch[..count * depth];
+            gate_block::<V>(
+                &self.source.input[input.clone()],
+                gate,
+                self.source.addend.map(|a| &a[input]),
+                block,
+            );
+            let residual = self
+                .source
+                .residual
+                .map(|r| &r[first * columns..][..output.len()]);
+            self.conv.pixels::<V>(block, residual, output);
+        }
+    }
+}
+
+/// `output = input * gate + addend`, the gate repeated for each pixel.
+#[inline(always)]
+pub(crate) fn gate_block<V: Vector>(
+    input: &[f32],
+    gate: &[f32],
+    addend: Option<&[f32]>,
+    output: &mut [f32],
+) {
+    let channels = gate.len();
+    assert!(input.len() == output.len() && addend.is_none_or(|a| a.len() == input.len()));
+    assert_eq!(input.len() % channels, 0);
+    for channel in (0..channels).step_by(V::LANES) {
+        let count = channels - channel;
+        // SAFETY: at most `count` values from `channel` on are read and written, in each pixel, all in bounds.
+        unsafe {
+            let factor: V = load_up_to(gate.as_ptr().add(channel), count);
+            for at in (channel..input.len()).step_by(channels) {
+                let value: V = load_up_to(input.as_ptr().add(at), count);
+                let value = match addend {
+                    Some(addend) => {
+                        value.mul_add(factor, load_up_to(addend.as_ptr().add(at), count))
+                    }
+                    None => value.mul(factor),
+                };
+                store_up_to(value, output.as_mut_ptr().add(at), count);
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Bilinear resizing of images of any channels, as TFLite's RESIZE_BILINEAR samples.
+
+use crate::pool::Pool;
+use crate::shape::Shape;
+use crate::simd::{Kernel, Level, Vector, load_up_to, store_up_to};
+
+/// Where an output pixel's centre lies in the input, along one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampling {
+    /// `(i + 0.5) * input / output - 0.5`.
+    HalfPixelCentres,
+    /// `i * (input - 1) / (output - 1)`.
+    AlignedCorners,
+    /// `i * input / output`.
+    TopLeft,
+}
+
+/// The two input pixels that one output pixel lies between.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tap {
+    pub(crate) low: usize,
+    pub(crate) high: usize,
+    /// The weight of `high`; `low` has the rest.
+    pub(crate) weight: f32,
+}
+
+impl Sampling {
+    /// The taps of all output pixels along an axis.
+    pub(crate) fn taps(self, input: usize, output: usize) -> impl ExactSizeIterator<Item = Tap> {
+        let scale = match self {
+            Self::AlignedCorners if output > 1 => (input - 1) as f32 / (output - 1) as f32,
+            _ => input as f32 / output as f32,
+        };
+        (0..output).map(move |i| {
+            let at = match self {
+                Self::HalfPixelCentres => (i as f32 + 0.5) * scale - 0.5,
+                Self::AlignedCorners | Self::TopLeft => i as f32 * scale,
+            };
+            let at = at.clamp(0.0, (input - 1) as f32);
+            let low = at as usize;
+            Tap {
+                low,
+                high: (low + 1).min(input - 1),
+                weight: at - low as f32,
+            }
+        })
+    }
+}
+
+/// A bilinear resize from one size to another, its taps computed once.
+#[derive(Debug)]
+pub struct Resize {
+    level: Level,
+    input: Shape,
+    rows: Vec<Tap>,
+    columns: Vec<Tap>,
+}
+
+impl Resize {
+    /// A resize of `input` to `height` by `width`.
+    pub fn new(
+        level: Level,
+        input: Shape,
+        height: usize,
+        width: usize,
+        sampling: Sampling,
+    ) -> Self {
+        let rows = sampling.taps(input.height, height).collect();
+        let columns = sampling.taps(input.width, width).collect();
+        Self {
+            level,
+            input,
+            rows,
+            columns,
+        }
+    }
+
+    /// The output image.
+    pub fn output(&self) -> Shape {
+        Shape {
+            height: self.rows.len(),
+            width: self.columns.len(),
+            channels: self.input.channels,
+        }
+    }
+
+    /// Computes `output` from `input`.
+    ///
+    /// # Panics
+    /// When a slice has not the image's length.
+    pub fn run(&self, pool: &mut Pool, input: &[f32], output: &mut [f32]) {
+        assert!(input.len() == self.input.len() && output.len() == self.output().len());
+        let row_len = self.input.width * self.input.channels;
+        let work = self.columns.len() * self.input.channels * 3;
+        pool.rows(
+            output,
+            self.rows.len(),
+            work,
+            row_len,
+            |first, output, scratch| {
+                let blended = &mut scratch[..row_len];
+                self.level.run(ResizedRows {
+                    resize: self,
+                    input,
+                    first,
+                    output,
+                    blended,
+                });
+            },
+        );
+    }
+}
+
+struct ResizedRows<'a> {
+    resize: &'a Resize,
+    input: &'a [f32],
+    first: usize,
+    output: &'a mut [f32],
+    blended: &'a mut [f32],
+}
+
+impl Kernel for ResizedRows<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let Resize {
+            input,
+            rows,
+            columns,
+            ..
+        } = self.resize;
+        let row_len = input.width * input.channels;
+        for (i, output) in self
+            .output
+            .chunks_exact_mut(columns.len() * input.channels)
+            .enumerate()
+        {
+            let tap = rows[self.first + i];
+            let (low, high) = (
+                &self.input[tap.low * row_len..],
+                &self.input[tap.high * row_len..],
+            );
+            blend::<V>(&low[..row_len], &high[..row_len], tap.weight, self.blended);
+            stretch::<V>(self.blended, columns, input.channels, output);
+        }
+    }
+}
+
+/// `output = low + (high - low) * weight`.
+#[inline(always)]
+pub(crate) fn blend<V: Vector>(low: &[f32], high: &[f32], weight: f32, output: &mut [f32]) {
+    let len = output.len();
+    assert!(low.len() == len && high.len() == len);
+    let weight = V::splat(weight);
+    for at in (0..len).step_by(V::LANES) {
+        // SAFETY: at most `len - at` values from `at` on, of slices of length `len`.
+        unsafe {
+            let low: V = load_up_to(low.as_ptr().add(at), len - at);
+            let high: V = load_up_to(high.as_ptr().add(at), len - at);
+            store_up_to(
+                high.sub(low).mul_add(weight, low),
+                output.as_mut_ptr().add(at),
+                len - at,
+            );
+        }
+    }
+}
+
+/// Resamples one row of pixels.
+#[inline(always)]
+fn stretch<V: Vector>(input: &[f32], columns: &[Tap], channels: usize, output: &mut [f32]) {
+    let pixels = input.len() / channels;
+    for (tap, pixel) in columns.iter().zip(output.chunks_exact_mut(channels)) {
+        assert!(tap.low < pixels && tap.high < pixels);
+        let weight = V::splat(tap.weight);
+        for channel in (0..channels).step_by(V::LANES) {
+            let count = channels - channel;
+            // SAFETY: `count` values from `channel` on, of pixels within the row.
+            unsafe {
+                let low: V = load_up_to(input.as_ptr().add(tap.low * channels + channel), count);
+                let high: V = load_up_to(input.as_ptr().add(tap.high * channels + channel), count);
+                store_up_to(
+                    high.sub(low).mul_add(weight, low),
+                    pixel.as_mut_ptr().add(channel),
+                    count,
+                );
+            }
+        }
+    }
+}
