@@ -60,7 +60,7 @@ function problemOf(now) {
       const text = 'Is it running, and is this the right address? The page keeps trying; the camera stays off.';
       return { tone: 'bad', title: 'The server cannot be reached', text, canRetry: true };
     }
-    const text = now.isWanted ? 'Your mode and view are kept, and the stream resumes by itself.' : 'The page connects again by itself.';
+    const text = now.isWanted ? 'Mode and view are kept; the stream resumes by itself.' : 'The page connects again by itself.';
     return { tone: 'bad', title: 'The server is gone', text, canRetry: true };
   }
   if (now.phase !== 'open') return null;
@@ -85,7 +85,7 @@ function progressOf(now) {
   if (!now.isWanted) return { tone: 'calm', title: 'Ready', text: 'Press Start to turn on your camera.' };
   if (!now.isCameraOn) return { tone: 'busy', title: 'Starting the camera', text: 'The browser may ask for your permission.' };
   if (now.pendingMode) {
-    return { tone: 'busy', title: `Loading ${now.pendingMode.name}`, text: `Until it is ready, ${now.mode?.name ?? 'the old mode'} answers.` };
+    return { tone: 'busy', title: `Loading ${now.pendingMode.name}`, text: `Masks come from ${now.mode?.name ?? 'the mode before'} until it is ready.` };
   }
   if (now.mode?.state === 'loading') return { tone: 'busy', title: `Loading ${now.mode.name}`, text: 'The first masks come when it is ready.' };
   if (!now.hasMask) return { tone: 'busy', title: 'Waiting for the first mask', text: 'Frames are on their way.' };
