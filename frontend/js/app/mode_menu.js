@@ -1,0 +1,93 @@
+/**
+ * @import { Mode } from '../core/messages.js'
+ * @import { Session } from '../core/session.js'
+ *
+ * @typedef {{ label: HTMLLabelElement, input: HTMLInputElement, detail: HTMLElement, state: HTMLElement }} Row
+ */
+
+const STATE_WORDS = { ready: '', loading: 'loading', unavailable: 'unavailable' };
+
+/** The server's modes, the serving one checked. It shows what the server says, not what was clicked. */
+export class ModeMenu {
+  #group;
+  #session;
+  /** @type {Map<string, Row>} */
+  #rows = new Map();
+
+  /**
+   * @param {HTMLElement} group
+   * @param {Session} session
+   */
+  constructor(group, session) {
+    this.#group = group;
+    this.#session = session;
+    session.changed.subscribe(() => this.#render());
+  }
+
+  /** @param {number} position Counted from one. */
+  choose(position) {
+    const mode = this.#session.modes.all[position - 1];
+    if (mode && mode.state !== 'unavailable' && this.#session.isOpen) this.#session.chooseMode(mode.name);
+  }
+
+  #render() {
+    const { modes, isOpen } = this.#session;
+    const names = modes.all.map((mode) => mode.name);
+    if (names.join('\n') !== [...this.#rows.keys()].join('\n')) {
+      this.#rows = new Map(names.map((name, position) => [name, this.#buildRow(name, position + 1)]));
+      this.#group.replaceChildren(...[...this.#rows.values()].map((row) => row.label));
+    }
+    const chosen = modes.pending ?? modes.current;
+    for (const mode of modes.all) {
+      const row = this.#rows.get(mode.name);
+      if (row) renderRow(row, mode, mode === chosen, isOpen, mode === modes.pending);
+    }
+  }
+
+  /**
+   * @param {string} name
+   * @param {number} position
+   * @returns {Row}
+   */
+  #buildRow(name, position) {
+    const label = document.createElement('label');
+    label.className = 'choice';
+    const input = document.createElement('input');
+    input.type = 'radio';
+    input.name = 'mode';
+    input.value = name;
+    if (position <= 9) input.setAttribute('aria-keyshortcuts', String(position));
+    input.addEventListener('change', () => this.#session.chooseMode(name));
+    const title = part('choice-title', name);
+    const state = part('choice-state');
+    const detail = part('choice-detail');
+    label.append(input, title, state, detail);
+    return { label, input, detail, state };
+  }
+}
+
+/**
+ * @param {Row} row
+ * @param {Mode} mode
+ * @param {boolean} isChosen
+ * @param {boolean} isOpen
+ * @param {boolean} isPending
+ */
+function renderRow(row, mode, isChosen, isOpen, isPending) {
+  row.input.checked = isChosen;
+  row.input.disabled = !isOpen || mode.state === 'unavailable';
+  row.label.dataset.state = isPending ? 'loading' : mode.state;
+  row.state.textContent = isPending ? STATE_WORDS.loading : STATE_WORDS[mode.state];
+  row.detail.textContent = mode.state === 'unavailable' && mode.message ? mode.message : mode.model || mode.backend;
+}
+
+/**
+ * @param {string} className
+ * @param {string} [text]
+ */
+function part(className, text = '') {
+  const element = document.createElement('span');
+  element.className = className;
+  element.textContent = text;
+  return element;
+}

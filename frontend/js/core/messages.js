@@ -1,0 +1,201 @@
+/**
+ * The text messages of `segue.v2`: the server's are read and checked here, field by field, and take the page's names.
+ *
+ * @typedef {'ready' | 'loading' | 'unavailable'} ModeState
+ *
+ * @typedef {object} Mode
+ * @property {number} index
+ * @property {string} name
+ * @property {ModeState} state
+ * @property {string} backend
+ * @property {string} model
+ * @property {string[]} labels
+ * @property {number[][]} palette
+ * @property {string} message
+ *
+ * @typedef {object} Limits
+ * @property {number} jpegQuality 1 to 100.
+ * @property {number} maxDimensionPx
+ * @property {number} maxInFlight
+ * @property {number} minFrameIntervalMillis
+ *
+ * @typedef {{ type: 'hello', session: string, version: string, generation: number, mode: string, modes: Mode[], limits: Limits }} Hello
+ * @typedef {{ type: 'limits', generation: number, limits: Limits }} LimitsChanged
+ * @typedef {{ type: 'mode', mode: string, index: number, state: ModeState, message: string }} ModeChanged
+ * @typedef {{ type: 'modes', modes: Mode[] }} ModesChanged
+ * @typedef {{ type: 'dropped', frameId: number, reason: string, message: string }} Dropped
+ * @typedef {{ type: 'clock', sent: number, received: number, replied: number }} ClockReply
+ * @typedef {{ type: 'error', code: string, message: string, recoverable: boolean }} ServerError
+ * @typedef {{ type: 'unknown' }} Unknown A type from a newer server: ignored.
+ * @typedef {Hello | LimitsChanged | ModeChanged | ModesChanged | Dropped | ClockReply | ServerError | Unknown} ServerMessage
+ */
+
+import { ProtocolError } from './protocol_error.js';
+
+/** @type {readonly string[]} */
+const MODE_STATES = ['ready', 'loading', 'unavailable'];
+
+/**
+ * @param {string} text
+ * @returns {ServerMessage}
+ */
+export function readMessage(text) {
+  const fields = parseObject(text);
+  switch (fields.type) {
+    case 'hello':
+      return {
+        type: 'hello',
+        session: optionalString(fields, 'session'),
+        version: optionalString(fields, 'version'),
+        generation: number(fields, 'generation'),
+        mode: string(fields, 'mode'),
+        modes: readModes(fields.modes),
+        limits: readLimits(object(fields.limits, 'limits')),
+      };
+    case 'limits':
+      return { type: 'limits', generation: number(fields, 'generation'), limits: readLimits(fields) };
+    case 'mode':
+      return {
+        type: 'mode',
+        mode: string(fields, 'mode'),
+        index: number(fields, 'index'),
+        state: readState(fields),
+        message: optionalString(fields, 'message'),
+      };
+    case 'modes':
+      return { type: 'modes', modes: readModes(fields.modes) };
+    case 'dropped':
+      return {
+        type: 'dropped',
+        frameId: number(fields, 'frame_id'),
+        reason: string(fields, 'reason'),
+        message: optionalString(fields, 'message'),
+      };
+    case 'clock':
+      return { type: 'clock', sent: number(fields, 'sent'), received: number(fields, 'received'), replied: number(fields, 'replied') };
+    case 'error':
+      return {
+        type: 'error',
+        code: string(fields, 'code'),
+        message: optionalString(fields, 'message'),
+        recoverable: fields.recoverable !== false,
+      };
+    default:
+      return { type: 'unknown' };
+  }
+}
+
+/**
+ * @param {string} text
+ * @returns {Record<string, unknown>}
+ */
+function parseObject(text) {
+  try {
+    return object(JSON.parse(text), 'the message');
+  } catch (cause) {
+    if (cause instanceof ProtocolError) throw cause;
+    throw new ProtocolError('a text message is not JSON', { cause });
+  }
+}
+
+/**
+ * @param {unknown} value
+ * @returns {Mode[]}
+ */
+function readModes(value) {
+  if (!Array.isArray(value)) throw new ProtocolError('modes is not a list');
+  return value.map((entry) => {
+    const fields = object(entry, 'a mode');
+    return {
+      index: number(fields, 'index'),
+      name: string(fields, 'name'),
+      state: readState(fields),
+      backend: optionalString(fields, 'backend'),
+      model: optionalString(fields, 'model'),
+      labels: list(fields.labels).map(String),
+      palette: list(fields.palette).map((colour) => list(colour).map(Number)),
+      message: optionalString(fields, 'message'),
+    };
+  });
+}
+
+/**
+ * @param {Record<string, unknown>} fields
+ * @returns {Limits}
+ */
+function readLimits(fields) {
+  return {
+    jpegQuality: within(number(fields, 'jpeg_quality'), 1, 100),
+    maxDimensionPx: within(number(fields, 'max_dimension_px'), 16, 8192),
+    maxInFlight: within(number(fields, 'max_in_flight'), 1, 64),
+    minFrameIntervalMillis: within(number(fields, 'min_frame_interval_millis'), 0, 60_000),
+  };
+}
+
+/**
+ * @param {Record<string, unknown>} fields
+ * @returns {ModeState}
+ */
+function readState(fields) {
+  const state = string(fields, 'state');
+  if (!MODE_STATES.includes(state)) throw new ProtocolError(`a mode cannot be "${state}"`);
+  return /** @type {ModeState} */ (state);
+}
+
+/**
+ * @param {unknown} value
+ * @param {string} name
+ * @returns {Record<string, unknown>}
+ */
+function object(value, name) {
+  if (typeof value !== 'object' || value === null) throw new ProtocolError(`${name} is not an object`);
+  return /** @type {Record<string, unknown>} */ (value);
+}
+
+/**
+ * @param {Record<string, unknown>} fields
+ * @param {string} key
+ * @returns {string}
+ */
+function string(fields, key) {
+  const value = fields[key];
+  if (typeof value !== 'string') throw new ProtocolError(`${key} is not a string`);
+  return value;
+}
+
+/**
+ * @param {Record<string, unknown>} fields
+ * @param {string} key
+ * @returns {string}
+ */
+function optionalString(fields, key) {
+  return fields[key] == null ? '' : string(fields, key);
+}
+
+/**
+ * @param {Record<string, unknown>} fields
+ * @param {string} key
+ * @returns {number}
+ */
+function number(fields, key) {
+  const value = fields[key];
+  if (typeof value !== 'number') throw new ProtocolError(`${key} is not a number`);
+  return value;
+}
+
+/**
+ * @param {unknown} value
+ * @returns {unknown[]}
+ */
+function list(value) {
+  return Array.isArray(value) ? value : [];
+}
+
+/**
+ * @param {number} value
+ * @param {number} low
+ * @param {number} high
+ */
+function within(value, low, high) {
+  return Math.max(low, Math.min(high, value));
+}

@@ -1,0 +1,293 @@
+/**
+ * @import { Clock } from './clock.js'
+ * @import { Connection } from './connection.js'
+ * @import { Mask } from './mask.js'
+ * @import { Dropped, Limits, Mode, ServerMessage } from './messages.js'
+ * @import { Result } from './wire.js'
+ *
+ * @typedef {object} EncodedFrame
+ * @property {Uint8Array<ArrayBuffer>} jpeg
+ * @property {number} widthPx
+ * @property {number} heightPx
+ * @property {number} capturedAt
+ * @property {number} startedAt Encoding began.
+ * @property {number} encodedAt
+ *
+ * @typedef {object} DecodedResult
+ * @property {Result} result
+ * @property {Mask} mask
+ * @property {Mode} mode
+ * @property {number} capturedAt
+ * @property {number} receivedAt
+ * @property {number} decodedAt
+ *
+ * @typedef {{ code: string, message: string }} Notice
+ */
+
+import { ClockSync } from './clock_sync.js';
+import { InFlight } from './in_flight.js';
+import { MaskDecoder } from './mask_decoder.js';
+import { readMessage } from './messages.js';
+import { ModeChoice } from './mode_choice.js';
+import { ProtocolError } from './protocol_error.js';
+import { Signal } from './signal.js';
+import { readResult, writeFrame } from './wire.js';
+
+const TICK_MILLIS = 1000;
+const TICKS_PER_CLOCK_SYNC = 4;
+const SILENT_AFTER_MICROS = 10_000_000;
+const MAX_UNDECODED = 2;
+
+/** One conversation with the server, across reconnects: mode, view and the frame counter are kept, frames in flight are not. */
+export class Session {
+  /** Connection, modes, limits or generation changed. @type {Signal<void>} */
+  changed = new Signal();
+  /** A frame may have become welcome. @type {Signal<void>} */
+  slotFreed = new Signal();
+  /** @type {Signal<number>} Bytes of a binary message that came. */
+  resultArrived = new Signal();
+  /** @type {Signal<DecodedResult>} */
+  resultDecoded = new Signal();
+  /** @type {Signal<Dropped>} Dropped by the server, or here with a reason of our own: `unanswered`, `undecoded`. */
+  frameDropped = new Signal();
+  /** @type {Signal<Notice>} */
+  noticed = new Signal();
+
+  modes = new ModeChoice();
+  clockSync = new ClockSync();
+  generation = 0;
+  serverVersion = '';
+  /** @type {Limits | null} Null until the first hello. */
+  limits = null;
+
+  #connection;
+  #clock;
+  #inFlight = new InFlight();
+  #decoder = new MaskDecoder();
+  #undecoded = 0;
+  #nextFrameId = 1;
+  #softEdge = true;
+  #heardAt = 0;
+  #askedAt = 0;
+  #ticks = 0;
+  #cancelTick = () => {};
+
+  /** @param {{ connection: Connection, clock: Clock }} parts */
+  constructor({ connection, clock }) {
+    this.#connection = connection;
+    this.#clock = clock;
+    connection.received.subscribe((message) => this.#receive(message));
+    connection.phaseChanged.subscribe((phase) => {
+      if (phase !== 'open') this.#forgetSocket();
+      this.changed.emit();
+    });
+  }
+
+  get inFlightCount() {
+    return this.#inFlight.size;
+  }
+
+  get isOpen() {
+    return this.#connection.phase === 'open';
+  }
+
+  /** Whether a frame encoded now could be sent. */
+  get wantsFrame() {
+    const { limits } = this;
+    return this.isOpen && limits !== null && this.#inFlight.size < limits.maxInFlight && this.#undecoded < MAX_UNDECODED;
+  }
+
+  open() {
+    this.#connection.open();
+  }
+
+  close() {
+    this.#connection.close();
+  }
+
+  /** @param {string} name */
+  chooseMode(name) {
+    this.modes.want(name);
+    this.#requestMode();
+  }
+
+  /** @param {boolean} softEdge */
+  setSoftEdge(softEdge) {
+    this.#softEdge = softEdge;
+    if (this.isOpen) this.#sendView();
+  }
+
+  /**
+   * @param {EncodedFrame} frame
+   * @returns {{ frameId: number, sentBytes: number }}
+   */
+  sendFrame(frame) {
+    const frameId = this.#nextFrameId;
+    this.#nextFrameId = (frameId + 1) >>> 0;
+    const random = crypto.getRandomValues(new Uint8Array(24));
+    const sentAt = this.#clock.micros();
+    const message = writeFrame(
+      {
+        frameId,
+        capturedAt: frame.capturedAt,
+        encodeMicros: frame.encodedAt - frame.capturedAt,
+        sendDelayMicros: sentAt - frame.encodedAt,
+        traceId: random.subarray(0, 16),
+        spanId: random.subarray(16),
+        keepTrace: false,
+      },
+      frame.jpeg,
+    );
+    this.#inFlight.add(frameId, sentAt);
+    this.#connection.send(message);
+    return { frameId, sentBytes: message.byteLength };
+  }
+
+  /**
+   * Takes the frame's trace to the screen.
+   *
+   * @param {DecodedResult} decoded
+   * @param {number} paintedAt
+   */
+  reportPaint({ result, receivedAt, decodedAt }, paintedAt) {
+    if (!this.isOpen) return;
+    this.#say({ type: 'paint', frame_id: result.frameId, received_at: receivedAt, decoded_at: decodedAt, painted_at: paintedAt });
+  }
+
+  /** @param {string | ArrayBuffer} message */
+  #receive(message) {
+    this.#heardAt = this.#clock.micros();
+    try {
+      if (typeof message === 'string') this.#follow(readMessage(message));
+      else this.#accept(readResult(message), message.byteLength);
+    } catch (error) {
+      this.#complain(error);
+    }
+  }
+
+  /** @param {ServerMessage} message */
+  #follow(message) {
+    switch (message.type) {
+      case 'hello':
+        this.modes.begin(message.modes, message.mode);
+        this.generation = message.generation;
+        this.serverVersion = message.version;
+        this.limits = message.limits;
+        this.#connection.established();
+        this.#sendView();
+        this.#requestMode();
+        this.#syncClock();
+        this.#cancelTick = this.#clock.after(TICK_MILLIS, () => this.#tick());
+        break;
+      case 'limits':
+        this.generation = message.generation;
+        this.limits = message.limits;
+        this.changed.emit();
+        break;
+      case 'mode':
+        if (this.modes.follow(message)) this.noticed.emit({ code: 'mode_unavailable', message: message.message });
+        this.#requestMode();
+        break;
+      case 'modes':
+        this.modes.replaceAll(message.modes);
+        this.#requestMode();
+        break;
+      case 'dropped':
+        if (this.#inFlight.settle(message.frameId)) this.frameDropped.emit(message);
+        break;
+      case 'clock':
+        this.clockSync.add(message, this.#heardAt);
+        return;
+      case 'error':
+        this.noticed.emit(message);
+        return;
+      case 'unknown':
+        return;
+    }
+    this.slotFreed.emit();
+  }
+
+  /**
+   * @param {Result} result
+   * @param {number} messageBytes
+   */
+  #accept(result, messageBytes) {
+    const receivedAt = this.#heardAt;
+    const decoder = this.#decoder;
+    this.#inFlight.settle(result.frameId);
+    this.resultArrived.emit(messageBytes);
+    this.#undecoded += 1;
+    if (result.generation !== this.generation) {
+      this.generation = result.generation;
+      this.changed.emit();
+    }
+    const mode = this.modes.at(result.modeIndex);
+    decoder
+      .decode(result, mode ? mode.labels.length : 0)
+      .then((mask) => {
+        if (!mode || decoder !== this.#decoder) return;
+        const decodedAt = this.#clock.micros();
+        this.resultDecoded.emit({ result, mask, mode, capturedAt: Number(result.capturedAt), receivedAt, decodedAt });
+      })
+      .catch((error) => {
+        if (decoder !== this.#decoder) return;
+        this.frameDropped.emit({ type: 'dropped', frameId: result.frameId, reason: 'undecoded', message: String(error.message) });
+        this.#complain(error);
+      })
+      .finally(() => {
+        if (decoder !== this.#decoder) return;
+        this.#undecoded -= 1;
+        this.slotFreed.emit();
+      });
+    this.slotFreed.emit();
+  }
+
+  #requestMode() {
+    if (!this.isOpen) return;
+    const name = this.modes.takeRequest();
+    if (name !== null) this.#say({ type: 'mode', mode: name });
+    this.changed.emit();
+  }
+
+  #sendView() {
+    this.#say({ type: 'view', soft_edge: this.#softEdge, picture: null });
+  }
+
+  #syncClock() {
+    if (this.#heardAt >= this.#askedAt) this.#askedAt = this.#clock.micros();
+    this.#say({ type: 'clock', sent: this.#clock.micros() });
+  }
+
+  #tick() {
+    const now = this.#clock.micros();
+    if (this.#heardAt < this.#askedAt && now - this.#askedAt > SILENT_AFTER_MICROS) {
+      this.#connection.drop();
+      return;
+    }
+    this.#cancelTick = this.#clock.after(TICK_MILLIS, () => this.#tick());
+    this.#ticks += 1;
+    if (this.#ticks % TICKS_PER_CLOCK_SYNC === 0) this.#syncClock();
+    const unanswered = this.#inFlight.expire(now);
+    for (const frameId of unanswered) this.frameDropped.emit({ type: 'dropped', frameId, reason: 'unanswered', message: '' });
+    if (unanswered.length > 0) this.slotFreed.emit();
+  }
+
+  #forgetSocket() {
+    this.#cancelTick();
+    this.#inFlight.clear();
+    this.#decoder = new MaskDecoder();
+    this.#undecoded = 0;
+    this.clockSync.reset();
+  }
+
+  /** @param {unknown} error */
+  #complain(error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    this.noticed.emit({ code: 'protocol', message: error.message });
+  }
+
+  /** @param {object} message */
+  #say(message) {
+    this.#connection.send(JSON.stringify(message));
+  }
+}

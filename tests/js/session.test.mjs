@@ -1,0 +1,237 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { deflateRawSync } from 'node:zlib';
+import { LIMITS, MODES } from './support/fake_server.mjs';
+import { collect, encodedFrame, next, stageSet } from './support/stage_set.mjs';
+
+describe('in flight', () => {
+  test('a result and a dropped frame each free their slot', () => {
+    const { clock, server, session } = stageSet();
+    server.greet();
+    const first = session.sendFrame(encodedFrame(clock));
+    const second = session.sendFrame(encodedFrame(clock));
+    assert.equal(session.wantsFrame, false);
+    server.drop(first.frameId);
+    assert.equal(session.inFlightCount, 1);
+    assert.equal(session.wantsFrame, true);
+    server.answer(second.frameId);
+    assert.equal(session.inFlightCount, 0);
+  });
+
+  test('every error frees its slot: the stream does not stall', () => {
+    const { clock, server, session } = stageSet();
+    const dropped = collect(session.frameDropped);
+    server.greet();
+    for (let round = 0; round < 10; round += 1) {
+      assert.equal(session.wantsFrame, true);
+      server.drop(session.sendFrame(encodedFrame(clock)).frameId, 'backend_failed');
+    }
+    assert.equal(dropped.length, 10);
+  });
+
+  test('an answer to a frame that was never sent frees nothing', () => {
+    const { clock, server, session } = stageSet();
+    server.greet();
+    session.sendFrame(encodedFrame(clock));
+    server.drop(4711);
+    server.answer(4712);
+    assert.equal(session.inFlightCount, 1);
+  });
+
+  test('a frame that is never answered gives its slot back after ten seconds', () => {
+    const { clock, server, session } = stageSet();
+    const dropped = collect(session.frameDropped);
+    server.greet();
+    const { frameId } = session.sendFrame(encodedFrame(clock));
+    for (let second = 0; second < 9; second += 1) {
+      clock.advance(1000);
+      server.say({ type: 'clock', sent: 0, received: 0, replied: 0 });
+    }
+    assert.equal(session.inFlightCount, 1);
+    clock.advance(2000);
+    assert.equal(session.inFlightCount, 0);
+    assert.deepEqual(dropped.map(({ frameId, reason }) => [frameId, reason]), [[frameId, 'unanswered']]);
+  });
+
+  test('a reconnect begins with no frame in flight', () => {
+    const { clock, server, session } = stageSet();
+    server.greet();
+    session.sendFrame(encodedFrame(clock));
+    session.sendFrame(encodedFrame(clock));
+    server.hangUp();
+    assert.equal(session.wantsFrame, false);
+    clock.advance(20_000);
+    server.greet();
+    assert.equal(session.inFlightCount, 0);
+    assert.equal(session.wantsFrame, true);
+  });
+
+  test('limits apply at once', () => {
+    const { clock, server, session } = stageSet();
+    server.greet();
+    session.sendFrame(encodedFrame(clock));
+    server.say({ type: 'limits', generation: 8, ...LIMITS, max_in_flight: 1, jpeg_quality: 80 });
+    assert.equal(session.wantsFrame, false);
+    assert.equal(session.limits.jpegQuality, 80);
+    assert.equal(session.generation, 8);
+    server.say({ type: 'limits', generation: 9, ...LIMITS, max_in_flight: 3 });
+    assert.equal(session.wantsFrame, true);
+  });
+});
+
+describe('results', () => {
+  test('a mask arrives with its mode and its times', async () => {
+    const { clock, server, session } = stageSet();
+    server.greet();
+    const decoded = next(session.resultDecoded);
+    server.answer(session.sendFrame(encodedFrame(clock)).frameId);
+    const { mask, mode } = await decoded;
+    assert.deepEqual([...mask.classIds], [1, 1, 1, 1, 1, 1, 1, 1]);
+    assert.equal(mode.name, 'fast');
+  });
+
+  test('a result of a newer generation is noticed', () => {
+    const { clock, server, session } = stageSet();
+    server.greet();
+    server.answer(session.sendFrame(encodedFrame(clock)).frameId, { generation: 8 });
+    assert.equal(session.generation, 8);
+  });
+
+  test('a hostile payload costs one frame and says why; the session goes on', async () => {
+    const { clock, server, session } = stageSet();
+    server.greet();
+    const notices = collect(session.noticed);
+    const dropped = next(session.frameDropped);
+    server.answer(session.sendFrame(encodedFrame(clock)).frameId, { payload: deflateRawSync(Buffer.from([9, 1])) });
+    assert.equal((await dropped).reason, 'undecoded');
+    const decoded = next(session.resultDecoded);
+    server.answer(session.sendFrame(encodedFrame(clock)).frameId);
+    await decoded;
+    assert.match(notices[0].message, /beyond its 8 pixels/);
+    assert.equal(session.isOpen, true);
+  });
+
+  test('a class that the mode does not have is refused', async () => {
+    const { clock, server, session } = stageSet();
+    server.greet();
+    const dropped = next(session.frameDropped);
+    server.answer(session.sendFrame(encodedFrame(clock)).frameId, { payload: deflateRawSync(Buffer.from([8, 2])) });
+    assert.match((await dropped).message, /class id 2 is beyond the mode's 2 classes/);
+  });
+
+  test('malformed messages are reported and passed over', () => {
+    const { server, session } = stageSet();
+    server.greet();
+    const notices = collect(session.noticed);
+    server.socket.onmessage({ data: '{{{' });
+    server.socket.onmessage({ data: new ArrayBuffer(3) });
+    server.say({ type: 'surprise' });
+    assert.equal(notices.length, 2);
+    assert.equal(session.isOpen, true);
+  });
+
+  test('a mask still being decoded when the socket breaks is not shown', async () => {
+    const { clock, server, session } = stageSet();
+    server.greet();
+    const shown = collect(session.resultDecoded);
+    server.answer(session.sendFrame(encodedFrame(clock)).frameId);
+    server.hangUp();
+    clock.advance(20_000);
+    server.greet();
+    const decoded = next(session.resultDecoded);
+    const { frameId } = session.sendFrame(encodedFrame(clock));
+    server.answer(frameId);
+    await decoded;
+    assert.deepEqual(shown.map(({ result }) => result.frameId), [frameId]);
+  });
+});
+
+describe('mode, view and clock', () => {
+  test('a choice takes effect when the server says ready', () => {
+    const { server, session } = stageSet();
+    server.greet();
+    session.chooseMode('balanced');
+    assert.deepEqual(server.socket.textsOf('mode'), [{ type: 'mode', mode: 'balanced' }]);
+    assert.equal(session.modes.current.name, 'fast');
+    assert.equal(session.modes.pending.name, 'balanced');
+    server.say({ type: 'mode', mode: 'balanced', index: 1, state: 'loading', message: '' });
+    assert.equal(session.modes.current.name, 'fast');
+    server.say({ type: 'mode', mode: 'balanced', index: 1, state: 'ready', message: '' });
+    assert.equal(session.modes.current.name, 'balanced');
+    assert.equal(session.modes.pending, undefined);
+    assert.equal(server.socket.textsOf('mode').length, 1);
+  });
+
+  test('a refused choice is said, and the mode stays', () => {
+    const { server, session } = stageSet();
+    server.greet();
+    const notices = collect(session.noticed);
+    session.chooseMode('balanced');
+    server.say({ type: 'mode', mode: 'balanced', index: 1, state: 'unavailable', message: 'the weights are missing' });
+    assert.equal(session.modes.current.name, 'fast');
+    assert.equal(session.modes.pending, undefined);
+    assert.equal(session.modes.named('balanced').state, 'unavailable');
+    assert.deepEqual(notices, [{ code: 'mode_unavailable', message: 'the weights are missing' }]);
+  });
+
+  test('the menu follows the server', () => {
+    const { server, session } = stageSet();
+    server.greet();
+    server.say({ type: 'mode', mode: 'balanced', index: 1, state: 'ready', message: '' });
+    assert.equal(session.modes.current.name, 'balanced');
+    server.say({ type: 'modes', modes: [MODES[1]] });
+    assert.deepEqual(session.modes.all.map(({ name }) => name), ['balanced']);
+  });
+
+  test('mode and view are kept across a reconnect', () => {
+    const { clock, server, session } = stageSet();
+    server.greet();
+    session.setSoftEdge(false);
+    session.chooseMode('balanced');
+    server.say({ type: 'mode', mode: 'balanced', index: 1, state: 'ready', message: '' });
+    server.hangUp();
+    clock.advance(20_000);
+    server.greet();
+    assert.deepEqual(server.socket.textsOf('mode'), [{ type: 'mode', mode: 'balanced' }]);
+    assert.deepEqual(server.socket.textsOf('view'), [{ type: 'view', soft_edge: false, picture: null }]);
+  });
+
+  test('a mode that is not there after a reconnect is asked for once it is', () => {
+    const { clock, server, session } = stageSet();
+    server.greet();
+    session.chooseMode('balanced');
+    server.say({ type: 'mode', mode: 'balanced', index: 1, state: 'ready', message: '' });
+    server.hangUp();
+    clock.advance(20_000);
+    server.greet({ modes: [MODES[0], { ...MODES[1], state: 'unavailable' }] });
+    assert.deepEqual(server.socket.textsOf('mode'), []);
+    server.say({ type: 'modes', modes: structuredClone(MODES) });
+    assert.deepEqual(server.socket.textsOf('mode'), [{ type: 'mode', mode: 'balanced' }]);
+  });
+
+  test('the clock of the shortest round trip wins', () => {
+    const { clock, server, session } = stageSet();
+    server.greet();
+    const sent = server.socket.textsOf('clock')[0].sent;
+    clock.advance(100);
+    server.say({ type: 'clock', sent, received: sent + 1_080_000, replied: sent + 1_080_000 });
+    const again = clock.micros();
+    clock.advance(10);
+    server.say({ type: 'clock', sent: again, received: again + 1_005_000, replied: again + 1_005_000 });
+    assert.deepEqual(session.clockSync.best, { roundTripMicros: 10_000, offsetMicros: 1_000_000 });
+  });
+
+  test('a painted frame is reported with its times', async () => {
+    const { clock, server, session } = stageSet();
+    server.greet();
+    const decoded = next(session.resultDecoded);
+    const { frameId } = session.sendFrame(encodedFrame(clock));
+    server.answer(frameId);
+    const painted = await decoded;
+    clock.advance(5);
+    session.reportPaint(painted, clock.micros());
+    const now = clock.micros();
+    const expected = { type: 'paint', frame_id: frameId, received_at: now - 5000, decoded_at: now - 5000, painted_at: now };
+    assert.deepEqual(server.socket.textsOf('paint'), [expected]);
+  });
+});
