@@ -1,1 +1,11 @@
-//! To be written.
+//! What the scenarios share: a server process, a client of `segue.v2`, pictures.
+//!
+//! Nothing here knows the server's types: the client is written from the protocol alone.
+
+mod client;
+mod pictures;
+mod server;
+
+pub use client::{Client, Decoded, Event, FrameFields};
+pub use pictures::{clip_frames, gradient_jpeg, test_data};
+pub use server::{Server, program, segue};

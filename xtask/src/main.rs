@@ -1,2 +1,72 @@
-//! To be written.
-fn main() {}
+//! Segue's own commands: `cargo xtask serve`, `cargo xtask test`, `cargo xtask bench`.
+
+mod build;
+mod command;
+mod install;
+mod tests;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{
+    build::{Profile, build},
+    command::{root, run, tool},
+};
+
+/// Build, serve, test and measure Segue.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build server and plugins, fetch the default model, and start the server
+    Serve {
+        /// Arguments of `segue serve`, as in `cargo xtask serve --listen 0.0.0.0:8080`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Build server and plugins as `serve` does, and say where they are
+    Build,
+    /// Install what the tests need, and run every test
+    Test {
+        /// The second tier, too: heavy real parts, hundreds of MB each
+        #[arg(long)]
+        all: bool,
+        /// Only these steps (see the headings of a run); all of them when none is named
+        steps: Vec<String>,
+    },
+    /// Measure the kernels beside ONNX Runtime in one run
+    Bench {
+        /// Keep the figures in this file, as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Serve { arguments } => {
+            let program = build(Profile::Release)?;
+            run(tool(&program).arg("serve").args(arguments))
+        }
+        Command::Build => {
+            println!("{}", build(Profile::Release)?.display());
+            Ok(())
+        }
+        Command::Test { all, steps } => tests::run_all(all, &steps),
+        Command::Bench { json } => {
+            let mut bench = tool("cargo");
+            bench.args(["bench", "--package", "segue-selfie"]);
+            if let Some(path) = json {
+                bench.arg("--").arg("--json").arg(root().join(path));
+            }
+            run(&mut bench)
+        }
+    }
+}

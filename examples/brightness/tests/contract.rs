@@ -9,7 +9,7 @@ fn it_keeps_the_contract() {
 
 #[test]
 fn a_misspelt_setting_is_refused_by_name() {
-    let model = ModelUnderTest { settings_json: r#"{"treshold": 9}"#.into(), ..ModelUnderTest::default() };
+    let model = ModelUnderTest { settings_json: r#"{"level": 9}"#.into(), ..ModelUnderTest::default() };
     let report = check(&brightness::segue_plugin_v1, &model);
-    assert!(report.failures().any(|failure| failure.contains("treshold")), "{report}");
+    assert!(report.failures().any(|failure| failure.contains("level")), "{report}");
 }

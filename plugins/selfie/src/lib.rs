@@ -2,9 +2,12 @@
 
 pub mod network;
 
+mod backend;
 mod flatbuffer;
 mod fuse;
 mod graph;
 mod plan;
 mod step;
 mod tflite;
+
+pub use backend::segue_plugin_v1;

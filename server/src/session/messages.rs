@@ -28,8 +28,8 @@ pub enum ClientMessage {
     },
     /// It compares clocks.
     Clock {
-        /// Its own clock, microseconds.
-        sent: f64,
+        /// Its own clock, microseconds; echoed as it is.
+        sent: serde_json::Number,
     },
     /// It painted a result.
     Paint {
@@ -93,7 +93,7 @@ pub enum ServerMessage<'a> {
     /// The answer to a comparison of clocks, microseconds.
     Clock {
         /// As the client sent it.
-        sent: f64,
+        sent: serde_json::Number,
         /// When it came.
         received: u64,
         /// When this was written.

@@ -1,0 +1,141 @@
+//! The command line, as its users type it.
+
+use std::{fs, process::Output};
+
+use anyhow::Result;
+use insta::assert_snapshot;
+use segue_tests::{gradient_jpeg, segue};
+use serde_json::Value;
+
+fn run(arguments: &[&str]) -> Result<Output> {
+    Ok(segue(arguments).output()?)
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn help_teaches_every_command() -> Result<()> {
+    let help = stdout(&run(&["--help"])?);
+    for command in ["serve", "segment", "models", "plugins", "check"] {
+        assert!(help.contains(command), "{help}");
+        let output = run(&[command, "--help"])?;
+        assert_eq!(output.status.code(), Some(0));
+        assert!(stdout(&output).contains("Usage: segue"), "{command}");
+    }
+    assert_eq!(run(&["nonsense"])?.status.code(), Some(2));
+    Ok(())
+}
+
+#[test]
+fn a_check_of_what_is_shipped_finds_nothing() -> Result<()> {
+    let output = run(&["check"])?;
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    assert_snapshot!(stdout(&output), @"Profile, 1 plugins and 2 modes are right");
+    Ok(())
+}
+
+/// Checks `base.toml` with an overlay on it; what was said, with the folder's name taken out.
+fn check_overlay(overlay: &[u8]) -> Result<(Option<i32>, String)> {
+    let folder = tempfile::tempdir()?;
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../profiles/base.toml"), folder.path().join("base.toml"))?;
+    fs::write(folder.path().join("mine.toml"), overlay)?;
+    let path = folder.path().to_string_lossy().into_owned();
+    let output = run(&["check", "--profile", "mine", "--profiles", &path])?;
+    Ok((output.status.code(), stderr(&output).replace(&path, "profiles")))
+}
+
+#[test]
+fn a_bad_profile_is_told_by_file_line_key_and_mend() -> Result<()> {
+    let cases = [
+        ("extends = \"base\"\n[capture]\njpeg_quality = 140\n", "out of range"),
+        ("extends = \"base\"\n\n[capture]\njpeg_qualty = 40\n", "misspelt"),
+        ("extends = \"base\"\n[capture]\njpeg_quality = \"high\"\n", "wrong type"),
+        ("extends = \"base\"\n[capture\njpeg_quality = 4\n", "no TOML"),
+        ("extends = \"mine\"\n", "circle"),
+        ("extends = \"bse\"\n", "missing base"),
+        ("extends = \"base\"\n[server]\ndefault_mode = \"quick\"\n", "no such mode"),
+        ("extends = \"base\"\n[capture]\njpeg_quality = 0\nmax_in_flight = 0\n", "two at once"),
+    ];
+    let mut said = String::new();
+    for (overlay, name) in cases {
+        let (code, text) = check_overlay(overlay.as_bytes())?;
+        assert_eq!(code, Some(2), "{name}");
+        said.push_str(&format!("# {name}\n{text}"));
+    }
+    assert_snapshot!(said);
+    assert!(check_overlay(b"extends = \"base\"\n# \xFF\n")?.1.contains("mine.toml:2: is not UTF-8"));
+    Ok(())
+}
+
+#[test]
+fn a_bad_override_is_told_by_its_own_words() -> Result<()> {
+    let said = |arguments: &[&str]| -> Result<String> {
+        let output = run(&[&["check"], arguments].concat())?;
+        assert_eq!(output.status.code(), Some(2));
+        Ok(stderr(&output))
+    };
+    assert_snapshot!(said(&["--set", "capture.jpeg_quality"])?);
+    assert_snapshot!(said(&["--set", "capture.jpeg_quality=140"])?);
+    let output = segue(&["check"]).env("SEGUE_CFG__CAPTURE__JPEG_QUALITY", "140").output()?;
+    assert_snapshot!(stderr(&output));
+    Ok(())
+}
+
+#[test]
+fn a_mode_without_a_model_is_told_by_its_name() -> Result<()> {
+    let (code, text) = check_overlay(b"extends = \"base\"\n[modes.fast]\nmodel = \"slefie\"\nvariant = \"\"\n")?;
+    assert_eq!(code, Some(1));
+    assert!(text.contains("modes.fast: models: there is no model \"slefie\"; there are: selfie"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn segment_writes_a_mask_a_picture_and_json() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let picture = folder.path().join("picture.jpg").to_string_lossy().into_owned();
+    fs::write(&picture, gradient_jpeg(120, 80)?)?;
+    let mask = folder.path().join("mask.png").to_string_lossy().into_owned();
+    let drawn = folder.path().join("drawn.jpg").to_string_lossy().into_owned();
+    assert!(run(&["segment", &picture, "--mode", "balanced", "-o", &mask])?.status.success());
+    assert!(run(&["segment", &picture, "--view", "contour", "-o", &drawn])?.status.success());
+    assert!(fs::read(&mask)?.starts_with(b"\x89PNG") && fs::read(&drawn)?.starts_with(&[0xFF, 0xD8]));
+    let output = run(&["segment", &picture, "--json"])?;
+    let document: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!((document["width"].as_u64(), document["height"].as_u64()), (Some(120), Some(80)));
+    Ok(())
+}
+
+#[test]
+fn segment_says_what_is_wrong() -> Result<()> {
+    let missing = run(&["segment", "no-such.jpg", "-o", "x.png"])?;
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(stderr(&missing).contains("no-such.jpg: No such file"), "{}", stderr(&missing));
+    let no_picture = run(&["segment", "Cargo.toml", "-o", "x.png"])?;
+    assert!(stderr(&no_picture).contains("it is no JPEG, PNG or WebP"), "{}", stderr(&no_picture));
+    let no_mode = run(&["segment", "Cargo.toml", "--mode", "quick", "-o", "x.png"])?;
+    assert_eq!(no_mode.status.code(), Some(2));
+    assert_snapshot!(stderr(&no_mode), @r#"segue: there is no mode "quick"; there are: balanced, fast"#);
+    Ok(())
+}
+
+#[test]
+fn models_are_listed_verified_and_taken_from_a_file() -> Result<()> {
+    let list: Value = serde_json::from_slice(&run(&["models", "list", "--json"])?.stdout)?;
+    assert_eq!(list[0]["name"], "selfie");
+    assert_eq!(list[0]["files_missing"], 0);
+    assert_eq!(run(&["models", "verify"])?.status.code(), Some(0));
+    let folder = tempfile::tempdir()?;
+    let cache = folder.path().to_string_lossy().into_owned();
+    let nothing_there = run(&["models", "verify", "--cache", &cache])?;
+    assert_eq!(nothing_there.status.code(), Some(1));
+    let foreign = run(&["models", "pull", "selfie", "--from", "Cargo.toml", "--cache", &cache])?;
+    assert_eq!(foreign.status.code(), Some(1));
+    assert!(stderr(&foreign).contains("is none of the files of model \"selfie\""), "{}", stderr(&foreign));
+    Ok(())
+}

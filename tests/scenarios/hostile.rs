@@ -1,0 +1,198 @@
+//! Hostile input: each gets one clear answer, and a session beside it never notices.
+
+use anyhow::{Result, bail};
+use segue_tests::{Client, Event, FrameFields, Server, gradient_jpeg};
+use serde_json::{Value, json};
+
+/// A hostile client, and another one that must not notice it.
+struct Scene {
+    _server: Server,
+    hostile: Client,
+    bystander: Client,
+    jpeg: Vec<u8>,
+    sent: u32,
+}
+
+impl Scene {
+    async fn set() -> Result<Self> {
+        let server = Server::start(&[])?;
+        let hostile = Client::connect(server.address()).await?;
+        let bystander = Client::connect(server.address()).await?;
+        Ok(Self { _server: server, hostile, bystander, jpeg: gradient_jpeg(320, 240)?, sent: 0 })
+    }
+
+    /// The hostile client's frame is dropped with `reason`, its next one is answered.
+    async fn expect_dropped(&mut self, message: Vec<u8>, reason: &str) -> Result<String> {
+        self.hostile.binary(message).await?;
+        let Event::Text(dropped) = self.hostile.answer().await? else { bail!("a result") };
+        assert_eq!((&dropped["frame_id"], &dropped["reason"]), (&json!(666), &json!(reason)), "{dropped}");
+        self.expect_both_live().await?;
+        Ok(dropped["message"].as_str().unwrap_or_default().to_owned())
+    }
+
+    async fn expect_error(&mut self, code: &str) -> Result<Value> {
+        let error = self.hostile.text_of("error").await?;
+        assert_eq!((&error["code"], &error["recoverable"]), (&json!(code), &json!(true)), "{error}");
+        self.expect_both_live().await?;
+        Ok(error)
+    }
+
+    async fn expect_both_live(&mut self) -> Result<()> {
+        self.sent += 1;
+        self.hostile.frame(self.sent, &self.jpeg).await?;
+        assert_eq!(self.hostile.result().await?.frame_id, self.sent);
+        self.expect_bystander_lives().await
+    }
+
+    async fn expect_bystander_lives(&mut self) -> Result<()> {
+        self.sent += 1;
+        self.bystander.frame(self.sent, &self.jpeg).await?;
+        assert_eq!(self.bystander.result().await?.frame_id, self.sent);
+        Ok(())
+    }
+}
+
+fn hostile_frame(payload: &[u8]) -> Vec<u8> {
+    FrameFields::jpeg(666).message(payload)
+}
+
+#[tokio::test]
+async fn a_truncated_jpeg_is_undecodable_wherever_it_is_cut() -> Result<()> {
+    let mut scene = Scene::set().await?;
+    let whole = scene.jpeg.clone();
+    for len in [0, 1, 2, 20, whole.len() / 4, whole.len() / 2, whole.len() - 3] {
+        let message = scene.expect_dropped(hostile_frame(&whole[..len]), "undecodable").await?;
+        assert!(!message.is_empty());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn garbage_in_the_middle_of_a_jpeg_harms_nobody() -> Result<()> {
+    let mut scene = Scene::set().await?;
+    for at in (20..scene.jpeg.len() - 20).step_by(211) {
+        let mut spoilt = scene.jpeg.clone();
+        for byte in &mut spoilt[at..at + 16] {
+            *byte = byte.wrapping_mul(91).wrapping_add(17);
+        }
+        scene.hostile.binary(hostile_frame(&spoilt)).await?;
+        // A spoilt picture may still be a picture; one answer is what counts.
+        scene.hostile.answer().await?;
+    }
+    scene.expect_both_live().await
+}
+
+#[tokio::test]
+async fn a_header_that_claims_65500_pixels_a_side_is_too_large_before_it_is_decoded() -> Result<()> {
+    let mut scene = Scene::set().await?;
+    let mut claims = scene.jpeg.clone();
+    let start = claims.windows(2).position(|pair| pair == [0xFF, 0xC0]).expect("a baseline JPEG has a frame header");
+    claims[start + 5..start + 9].copy_from_slice(&[0xFF, 0xDC, 0xFF, 0xDC]);
+    let message = scene.expect_dropped(hostile_frame(&claims), "too_large").await?;
+    assert!(message.contains("65500x65500"), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_picture_that_is_no_jpeg_is_undecodable() -> Result<()> {
+    let mut scene = Scene::set().await?;
+    scene.expect_dropped(hostile_frame(b"\x89PNG\r\n\x1a\n and more"), "undecodable").await?;
+    let codec = FrameFields { codec: 7, ..FrameFields::jpeg(666) };
+    let message = scene.expect_dropped(codec.message(&[1, 2, 3]), "undecodable").await?;
+    assert!(message.contains("codec 7"), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_frame_over_the_limit_is_too_large_and_the_session_lives() -> Result<()> {
+    let mut scene = Scene::set().await?;
+    scene.expect_dropped(hostile_frame(&vec![0xFF; 1_500_000]), "too_large").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn messages_that_are_no_frames_get_an_error_each() -> Result<()> {
+    let mut scene = Scene::set().await?;
+    for message in [vec![], vec![1; 47], vec![2; 64], vec![0; 100], vec![255]] {
+        scene.hostile.binary(message).await?;
+        scene.expect_error("bad_message").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn text_garbage_gets_an_error_that_says_what_is_wrong() -> Result<()> {
+    let mut scene = Scene::set().await?;
+    let deep = "[".repeat(100_000);
+    for text in ["", "hello", "{}", r#"{"type":"mode"}"#, r#"{"type":"nonsense"}"#, r#"{"type":"clock","sent":"x"}"#, &deep] {
+        scene.hostile.text(text).await?;
+        let error = scene.expect_error("bad_message").await?;
+        assert!(error["message"].as_str().is_some_and(|message| message.contains("segue.v2")), "{error}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_of_10_mb_ends_the_session_with_its_reason() -> Result<()> {
+    let mut scene = Scene::set().await?;
+    // The server stops reading in the middle of it, so sending it may fail.
+    let _ = scene.hostile.binary(hostile_frame(&vec![0; 10_000_000])).await;
+    let error = scene.hostile.text_of("error").await?;
+    assert_eq!((&error["code"], &error["recoverable"]), (&json!("message_too_large"), &json!(false)));
+    assert_eq!(scene.hostile.next().await?, Event::Closed(Some(1009)));
+    scene.expect_bystander_lives().await
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_disconnected_and_holds_little_memory() -> Result<()> {
+    let server = Server::start(&["--set", "limits.send_timeout_millis=500"])?;
+    let mut bystander = Client::connect(server.address()).await?;
+    let mut silent = Client::connect(server.address()).await?;
+    let jpeg = gradient_jpeg(1280, 720)?;
+    silent.text(json!({"type": "view", "picture": "side-by-side"})).await?;
+    let before = resident_kib(server.id())?;
+    // Sends until the server, whose answers nobody takes, has closed the connection.
+    for frame_id in 0.. {
+        if silent.frame(frame_id, &jpeg).await.is_err() {
+            break;
+        }
+        if frame_id % 50 == 0 {
+            bystander.frame(frame_id, &jpeg).await?;
+            assert_eq!(bystander.result().await?.frame_id, frame_id);
+        }
+    }
+    server.log_until("Client takes nothing and is disconnected")?;
+    let grown = resident_kib(server.id())?.saturating_sub(before);
+    assert!(grown < 64 * 1024, "the server grew by {grown} KiB");
+    bystander.frame(1, &jpeg).await?;
+    bystander.result().await?;
+    Ok(())
+}
+
+fn resident_kib(process: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    Ok(line.split_whitespace().nth(1).unwrap_or_default().parse()?)
+}
+
+#[tokio::test]
+async fn a_client_without_the_subprotocol_is_told_so() -> Result<()> {
+    let server = Server::start(&[])?;
+    let refused = tokio_tungstenite::connect_async(format!("ws://{}/ws", server.address())).await;
+    assert!(refused.is_err());
+    let (status, _) = server.get("/ws")?;
+    assert!((400..500).contains(&status), "{status}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_session_too_many_is_told_so() -> Result<()> {
+    let server = Server::start(&["--set", "limits.max_sessions=1"])?;
+    let mut first = Client::connect(server.address()).await?;
+    let second = Client::connect(server.address()).await;
+    let refusal = second.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(refusal.contains("too_many_sessions"), "{refusal}");
+    first.frame(1, &gradient_jpeg(64, 64)?).await?;
+    first.result().await?;
+    Ok(())
+}

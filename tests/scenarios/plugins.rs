@@ -1,0 +1,121 @@
+//! Files that are no plugin, or not for this server, are refused in one sentence; a plugin's panic costs one frame.
+
+use std::{
+    fs,
+    mem::offset_of,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+use insta::assert_snapshot;
+use segue_abi::{MAGIC, Plugin};
+use segue_tests::{program, segue};
+
+/// The built `selfie` plugin, as the server finds it.
+fn plugin_bytes() -> Result<Vec<u8>> {
+    let directory = program().parent().context("the program lies in no directory")?.join("plugins");
+    Ok(fs::read(directory.join("libselfie.so"))?)
+}
+
+/// The plugin with `bytes` written over a field of its descriptor.
+fn with_field(at: usize, bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut file = plugin_bytes()?;
+    let magic = MAGIC.to_le_bytes();
+    let starts: Vec<_> = (0..file.len() - 8).filter(|&at| file[at..at + 8] == magic && at % 8 == 0).collect();
+    ensure!(!starts.is_empty(), "the descriptor is not found");
+    // The compiler keeps the number in code, too: the descriptor is the place that is followed by version 1.0.
+    let start = starts.into_iter().find(|&at| file[at + 8..at + 12] == [1, 0, 0, 0]).context("no descriptor")?;
+    file[start + at..start + at + bytes.len()].copy_from_slice(bytes);
+    Ok(file)
+}
+
+/// What `segue plugins inspect` says of a file with this content.
+fn inspect(content: &[u8]) -> Result<String> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("libtest.so");
+    fs::write(&path, content)?;
+    said_of(&path)
+}
+
+fn said_of(path: &Path) -> Result<String> {
+    let output = segue(&["plugins", "inspect"]).arg(path).output()?;
+    let said = String::from_utf8(output.stderr)?;
+    if output.status.success() {
+        return Ok(String::from_utf8(output.stdout)?);
+    }
+    ensure!(output.status.code() == Some(1), "{said}");
+    Ok(said.replace(&path.display().to_string(), "libtest.so").trim_end().to_owned())
+}
+
+#[test]
+fn a_good_plugin_is_described_without_being_run() -> Result<()> {
+    let said = inspect(&plugin_bytes()?)?;
+    assert!(said.starts_with("name     selfie\nversion  0.1.0\n"), "{said}");
+    assert!(said.contains("ABI      1.0"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_plugin_of_another_abi_is_refused() -> Result<()> {
+    assert_snapshot!(inspect(&with_field(offset_of!(Plugin, abi_major), &2_u16.to_le_bytes())?)?);
+    assert_snapshot!(inspect(&with_field(offset_of!(Plugin, abi_minor), &9_u16.to_le_bytes())?)?);
+    assert_snapshot!(inspect(&with_field(offset_of!(Plugin, sizeof_host), &4096_u32.to_le_bytes())?)?);
+    assert_snapshot!(inspect(&with_field(offset_of!(Plugin, magic), b"NOTSEGUE")?)?);
+    Ok(())
+}
+
+#[test]
+fn a_plugin_of_another_architecture_is_refused() -> Result<()> {
+    let mut file = plugin_bytes()?;
+    // e_machine of the ELF header: 183 is 64-bit Arm, 62 is x86-64.
+    let other: u16 = if cfg!(target_arch = "aarch64") { 62 } else { 183 };
+    file[18..20].copy_from_slice(&other.to_le_bytes());
+    let said = inspect(&file)?;
+    assert!(said.contains("it is built for") && said.contains(std::env::consts::ARCH), "{said}");
+    Ok(())
+}
+
+#[test]
+fn stray_and_truncated_files_are_refused() -> Result<()> {
+    let file = plugin_bytes()?;
+    for content in [&b""[..], b"#!/bin/sh\necho hello\n", &file[..100], &file[..file.len() / 2], &file[..file.len() - 1]] {
+        let said = inspect(content)?;
+        assert!(said.contains("cut short"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+    Ok(())
+}
+
+/// Compiles `source` to a shared library with `cc`.
+fn compile(source: &str, folder: &Path) -> Result<PathBuf> {
+    let (code, library) = (folder.join("code.c"), folder.join("libtest.so"));
+    fs::write(&code, source)?;
+    let status = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&code).status()?;
+    ensure!(status.success(), "cc ended with {status}");
+    Ok(library)
+}
+
+#[test]
+fn a_library_that_is_no_plugin_is_refused_and_never_run() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let trap = "#include <stdlib.h>\n__attribute__((constructor)) static void run(void) { abort(); }\n";
+    assert_snapshot!(said_of(&compile(trap, folder.path())?)?);
+    let empty = format!("{trap}int segue_plugin_v1;\n");
+    assert_snapshot!(said_of(&compile(&empty, folder.path())?)?);
+    Ok(())
+}
+
+#[test]
+fn a_plugin_that_aborts_on_panic_is_refused() -> Result<()> {
+    let target = program().parent().context("the program lies in no directory")?.join("panic-abort");
+    let status = Command::new(env!("CARGO"))
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .args(["rustc", "--quiet", "--package", "segue-brightness", "--crate-type", "cdylib", "--target-dir"])
+        .arg(&target)
+        .args(["--config", "profile.dev.panic=\"abort\""])
+        .status()?;
+    ensure!(status.success(), "cargo ended with {status}");
+    assert_snapshot!(said_of(&target.join("debug/libbrightness.so"))?.replace(&target.display().to_string(), "target"));
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! A client of `segue.v2`, written from the protocol alone.
+
+use std::io::Read;
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream,
+    tungstenite::{ClientRequestBuilder, Message},
+};
+
+use crate::server::PATIENCE;
+
+/// Fields of a frame's header that a scenario may want to set.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameFields {
+    /// Byte 0.
+    pub kind: u8,
+    /// Byte 1.
+    pub codec: u8,
+    /// The client's counter.
+    pub frame_id: u32,
+    /// Microseconds.
+    pub captured_at: u64,
+}
+
+impl FrameFields {
+    /// A JPEG frame.
+    pub fn jpeg(frame_id: u32) -> Self {
+        Self { kind: 1, codec: 1, frame_id, captured_at: 1_000_000 + u64::from(frame_id) }
+    }
+
+    /// The message with this payload.
+    pub fn message(self, payload: &[u8]) -> Vec<u8> {
+        let mut message = vec![self.kind, self.codec, 0, 0];
+        message.extend(self.frame_id.to_le_bytes());
+        message.extend(self.captured_at.to_le_bytes());
+        message.extend([0; 8]);
+        message.extend([7; 16]);
+        message.extend([9; 8]);
+        message.extend(payload);
+        message
+    }
+}
+
+/// A result, decoded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoded {
+    /// 1 = mask, 2 = picture, 3 = mask with confidence.
+    pub encoding: u8,
+    /// Index of the mode.
+    pub mode: u8,
+    /// The frame.
+    pub frame_id: u32,
+    /// Echoed.
+    pub captured_at: u64,
+    /// Width of the mask.
+    pub width: u16,
+    /// Height of the mask.
+    pub height: u16,
+    /// Of the configuration.
+    pub generation: u32,
+    /// queue, decode, preprocess, infer, postprocess, encode, server total, reserved.
+    pub micros: [u32; 8],
+    /// Class ids; empty for a picture.
+    pub labels: Vec<u8>,
+    /// Confidences; empty unless asked for.
+    pub confidence: Vec<u8>,
+    /// The payload as it came.
+    pub payload: Vec<u8>,
+}
+
+impl Decoded {
+    /// Reads a binary message of the server's.
+    pub fn read(message: &[u8]) -> Result<Self> {
+        ensure!(message.len() >= 64, "a result of {} bytes", message.len());
+        ensure!(message[0] == 2, "kind {}", message[0]);
+        ensure!(message[2] == 0, "flags {}", message[2]);
+        let u32_at = |at: usize| u32::from_le_bytes([message[at], message[at + 1], message[at + 2], message[at + 3]]);
+        let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
+        let payload = message[64..].to_vec();
+        let (width, height) = (u32_at(16) as u16, (u32_at(16) >> 16) as u16);
+        let pixels = usize::from(width) * usize::from(height);
+        let (labels, confidence) = match message[1] {
+            1 => (decode_mask(&payload, pixels)?, Vec::new()),
+            2 => (Vec::new(), Vec::new()),
+            3 => {
+                let len = u32::from_le_bytes(payload[..4].try_into()?) as usize;
+                let confidence = inflate(&payload[4 + len..])?;
+                ensure!(confidence.len() == pixels, "a confidence plane of {} bytes", confidence.len());
+                (decode_mask(&payload[4..4 + len], pixels)?, confidence)
+            }
+            other => bail!("encoding {other}"),
+        };
+        Ok(Self {
+            encoding: message[1],
+            mode: message[3],
+            frame_id: u32_at(4),
+            captured_at: u64_at(8),
+            width,
+            height,
+            generation: u32_at(20),
+            micros: std::array::from_fn(|index| u32_at(24 + 4 * index)),
+            labels,
+            confidence,
+            payload,
+        })
+    }
+
+    /// What share of the mask is of class `id`.
+    pub fn share(&self, id: u8) -> f64 {
+        self.labels.iter().filter(|&&label| label == id).count() as f64 / self.labels.len() as f64
+    }
+}
+
+fn inflate(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    flate2::read::DeflateDecoder::new(bytes).read_to_end(&mut out)?;
+    Ok(out)
+}
+
+fn decode_mask(payload: &[u8], pixels: usize) -> Result<Vec<u8>> {
+    let mut labels = Vec::with_capacity(pixels);
+    let mut bytes = inflate(payload)?.into_iter();
+    while let Some(mut byte) = bytes.next() {
+        let (mut len, mut shift) = (usize::from(byte & 0x7F), 7);
+        while byte & 0x80 != 0 {
+            byte = bytes.next().context("a run length breaks off")?;
+            len |= usize::from(byte & 0x7F) << shift;
+            shift += 7;
+        }
+        let id = bytes.next().context("a run without its class")?;
+        ensure!(labels.len() + len <= pixels, "runs of more than {pixels} pixels");
+        labels.extend(std::iter::repeat_n(id, len));
+    }
+    ensure!(labels.len() == pixels, "runs of {} pixels, and the mask has {pixels}", labels.len());
+    Ok(labels)
+}
+
+/// What the server sent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A binary message.
+    Result(Box<Decoded>),
+    /// A text message.
+    Text(Value),
+    /// The end, with its close code.
+    Closed(Option<u16>),
+}
+
+/// A connected client; the `hello` is already read.
+pub struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// The server's first message.
+    pub hello: Value,
+}
+
+impl Client {
+    /// Connects to the server at `address`.
+    pub async fn connect(address: &str) -> Result<Self> {
+        let request = ClientRequestBuilder::new(format!("ws://{address}/ws").parse()?).with_sub_protocol("segue.v2");
+        let (socket, _) = timeout(PATIENCE, tokio_tungstenite::connect_async(request)).await??;
+        let mut client = Self { socket, hello: Value::Null };
+        client.hello = match client.next().await? {
+            Event::Text(hello) => hello,
+            other => bail!("{other:?} in place of a hello"),
+        };
+        ensure!(client.hello["type"] == "hello", "{} in place of a hello", client.hello);
+        Ok(client)
+    }
+
+    /// Sends a frame.
+    pub async fn frame(&mut self, frame_id: u32, jpeg: &[u8]) -> Result<()> {
+        self.binary(FrameFields::jpeg(frame_id).message(jpeg)).await
+    }
+
+    /// Sends any binary message.
+    pub async fn binary(&mut self, message: Vec<u8>) -> Result<()> {
+        Ok(timeout(PATIENCE, self.socket.send(Message::Binary(Bytes::from(message)))).await??)
+    }
+
+    /// Sends any text message.
+    pub async fn text(&mut self, message: impl ToString) -> Result<()> {
+        Ok(timeout(PATIENCE, self.socket.send(Message::Text(message.to_string().into()))).await??)
+    }
+
+    /// The server's next message.
+    pub async fn next(&mut self) -> Result<Event> {
+        loop {
+            return Ok(match timeout(PATIENCE, self.socket.next()).await? {
+                Some(Ok(Message::Binary(bytes))) => Event::Result(Box::new(Decoded::read(&bytes)?)),
+                Some(Ok(Message::Text(text))) => Event::Text(serde_json::from_str(&text)?),
+                Some(Ok(Message::Close(frame))) => Event::Closed(frame.map(|frame| frame.code.into())),
+                Some(Ok(_)) => continue,
+                Some(Err(_)) | None => Event::Closed(None),
+            });
+        }
+    }
+
+    /// The server's next result or `dropped`; other texts are passed over.
+    pub async fn answer(&mut self) -> Result<Event> {
+        loop {
+            match self.next().await? {
+                Event::Text(text) if text["type"] != "dropped" => {}
+                event => return Ok(event),
+            }
+        }
+    }
+
+    /// The next result; anything but texts in between is an error.
+    pub async fn result(&mut self) -> Result<Decoded> {
+        match self.answer().await? {
+            Event::Result(result) => Ok(*result),
+            other => bail!("{other:?} in place of a result"),
+        }
+    }
+
+    /// The next text of `kind`; results in between are passed over.
+    pub async fn text_of(&mut self, kind: &str) -> Result<Value> {
+        loop {
+            match self.next().await? {
+                Event::Text(text) if text["type"] == kind => return Ok(text),
+                Event::Closed(code) => bail!("closed with {code:?} before a {kind:?}"),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! A server of its own for each scenario, on a free port.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+
+/// How long anything here may take before the test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program under test: `SEGUE_BIN`, or the debug build.
+pub fn program() -> PathBuf {
+    match std::env::var_os("SEGUE_BIN") {
+        Some(program) => program.into(),
+        None => root().join("target/debug/segue"),
+    }
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// A call of the program, from the root of the repository.
+pub fn segue(arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command.args(arguments).current_dir(root()).stdin(Stdio::null());
+    command
+}
+
+/// A running server; killed when it is dropped.
+pub struct Server {
+    child: Child,
+    address: String,
+    /// What it prints after its first line.
+    log: Receiver<String>,
+}
+
+impl Server {
+    /// Starts `segue serve` with `arguments`, and waits for the line with its address.
+    pub fn start(arguments: &[&str]) -> Result<Self> {
+        Self::start_command(segue(&["serve", "--listen", "127.0.0.1:0"]).args(arguments))
+    }
+
+    /// Starts any command that prints such a line.
+    pub fn start_command(command: &mut Command) -> Result<Self> {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("segue can't be run")?;
+        let (lines, stdout) = sync_channel(64);
+        forward(child.stdout.take().context("no stdout")?, lines);
+        let (lines, log) = sync_channel(100_000);
+        forward(child.stderr.take().context("no stderr")?, lines);
+        match stdout.recv_timeout(PATIENCE) {
+            Ok(line) => {
+                let rest = line.split("http://").nth(1).with_context(|| format!("no address in {line:?}"))?;
+                let address = rest.split([',', ' ']).next().unwrap_or(rest).to_owned();
+                Ok(Self { child, address, log })
+            }
+            Err(_closed) => bail!("segue ended with {} before it was ready: {:?}", child.wait()?, log.try_iter().collect::<Vec<_>>()),
+        }
+    }
+
+    /// Host and port.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// An address of its HTTP side.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// The body at `path`, and the status.
+    pub fn get(&self, path: &str) -> Result<(u16, String)> {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut answer = agent.get(self.url(path)).call()?;
+        Ok((answer.status().as_u16(), answer.body_mut().read_to_string()?))
+    }
+
+    /// The lines of its log until one contains `text`.
+    pub fn log_until(&self, text: &str) -> Result<String> {
+        let mut seen = Vec::new();
+        loop {
+            match self.log.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(text) => return Ok(line),
+                Ok(line) => seen.push(line),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    bail!("no {text:?} in the log: {}", seen.join("\n"))
+                }
+            }
+        }
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status()?;
+        if status.success() { Ok(()) } else { bail!("kill ended with {status}") }
+    }
+
+    /// Waits until it has ended.
+    pub fn wait(mut self) -> Result<ExitStatus> {
+        Ok(self.child.wait()?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn forward(stream: impl std::io::Read + Send + 'static, lines: std::sync::mpsc::SyncSender<String>) {
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            // Read on even when nobody listens, or the server would block on a full pipe.
+            let _ = lines.try_send(line);
+        }
+    });
+}

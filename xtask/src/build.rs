@@ -1,0 +1,83 @@
+//! Builds the server and its plugins, and puts the plugins where the server looks for them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::command::{output, root, run, tool};
+
+/// How to build.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Profile {
+    /// For tests.
+    Dev,
+    /// For use.
+    Release,
+}
+
+/// Builds; the path of the program. The plugins are in `plugins/` beside it.
+pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
+    let metadata: Value =
+        serde_json::from_str(&output(tool("cargo").args(["metadata", "--no-deps", "--format-version=1"]))?)?;
+    let plugins = plugin_crates(&metadata);
+    let mut cargo = tool("cargo");
+    cargo.args(["build", "--package", "segue"]);
+    for plugin in &plugins {
+        cargo.args(["--package", &plugin.package]);
+    }
+    let folder = match profile {
+        Profile::Dev => "debug",
+        Profile::Release => {
+            cargo.arg("--release");
+            "release"
+        }
+    };
+    run(&mut cargo)?;
+    let target = metadata["target_directory"].as_str().context("cargo names no target directory")?;
+    let built = Path::new(target).join(folder);
+    stage(&plugins, &built)?;
+    Ok(built.join(format!("segue{}", std::env::consts::EXE_SUFFIX)))
+}
+
+struct PluginCrate {
+    package: String,
+    library: String,
+}
+
+/// Every package under `plugins/` that makes a shared library.
+fn plugin_crates(metadata: &Value) -> Vec<PluginCrate> {
+    let plugins = root().join("plugins");
+    let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    packages
+        .iter()
+        .filter(|package| package["manifest_path"].as_str().is_some_and(|path| Path::new(path).starts_with(&plugins)))
+        .filter_map(|package| {
+            let is_plugin = |target: &&Value| {
+                target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "cdylib"))
+            };
+            let target = package["targets"].as_array()?.iter().find(is_plugin)?;
+            Some(PluginCrate {
+                package: package["name"].as_str()?.to_owned(),
+                library: target["name"].as_str()?.replace('-', "_"),
+            })
+        })
+        .collect()
+}
+
+/// Copies the plugins by rename, so that a server that is running never sees half a file.
+fn stage(plugins: &[PluginCrate], built: &Path) -> Result<()> {
+    use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+    let directory = built.join("plugins");
+    fs::create_dir_all(&directory)?;
+    for plugin in plugins {
+        let name = format!("{DLL_PREFIX}{}{DLL_SUFFIX}", plugin.library);
+        let waiting = directory.join(format!("{name}.new"));
+        fs::copy(built.join(&name), &waiting).with_context(|| format!("{name} was not built"))?;
+        fs::rename(waiting, directory.join(name))?;
+    }
+    Ok(())
+}

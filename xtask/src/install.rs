@@ -1,0 +1,76 @@
+//! Installs what the tests need and the machine lacks, by the ordinary package clients.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::command::{is_installed, root, run, tool};
+
+/// Pinned, since a new version may find new faults in old text.
+const TYPOS: &str = "typos==1.52.0";
+
+/// Chromium and ffmpeg, from Debian's packages.
+pub(crate) fn debian_packages() -> Result<()> {
+    let missing: Vec<_> = ["chromium", "ffmpeg"].into_iter().filter(|program| !is_there(program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("Installing {}", missing.join(" and "));
+    let install = || -> Result<()> {
+        run(tool("apt-get").args(["update", "-qq"]))?;
+        run(tool("apt-get")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(["install", "-qq", "--no-install-recommends"])
+            .args(&missing))
+    };
+    install().with_context(|| {
+        format!(
+            "install {} by hand: the browser tests drive the one and cut clips with the other",
+            missing.join(" and ")
+        )
+    })
+}
+
+/// `ffmpeg` knows no `--version`, so the search path is asked.
+fn is_there(program: &str) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths).any(|directory| directory.join(program).is_file())
+}
+
+/// cargo-nextest, from crates.io.
+pub(crate) fn nextest() -> Result<()> {
+    if is_installed("cargo-nextest") {
+        return Ok(());
+    }
+    run(tool("cargo").args(["install", "--locked", "--quiet", "cargo-nextest"]))
+}
+
+/// cargo-deny, from crates.io, into the target directory; its path.
+pub(crate) fn cargo_deny() -> Result<PathBuf> {
+    if is_installed("cargo-deny") {
+        return Ok("cargo-deny".into());
+    }
+    let tools = root().join("target/tools");
+    let program = tools.join("bin/cargo-deny");
+    if !program.exists() {
+        println!("Building cargo-deny, once; it takes some minutes");
+        run(tool("cargo").args(["install", "--locked", "--quiet", "cargo-deny", "--root"]).arg(&tools))?;
+    }
+    Ok(program)
+}
+
+/// typos, from a Python package, into the target directory; its path.
+pub(crate) fn typos() -> Result<PathBuf> {
+    let environment = root().join("target/tools/python");
+    let program = environment.join("bin/typos");
+    if !program.exists() {
+        run(tool("python3").args(["-m", "venv"]).arg(&environment))?;
+        run(tool(environment.join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check", TYPOS]))?;
+    }
+    Ok(program)
+}
+
+/// What the page's tests import, from the npm registry.
+pub(crate) fn node_modules() -> Result<()> {
+    run(tool("npm").args(["ci", "--no-fund", "--no-audit", "--loglevel=error"]).current_dir(root().join("tests")))
+}
