@@ -63,7 +63,8 @@ fn what_is_no_frame_is_refused() -> Result<()> {
 #[test]
 fn results_are_written_as_the_protocol_has_them() -> Result<()> {
     let golden = golden()?;
-    let plain = cases(&golden, "/results")?.into_iter().find(|(name, _)| *name == "plain").context("no plain result")?.1;
+    let plain =
+        cases(&golden, "/results")?.into_iter().find(|(name, _)| *name == "plain").context("no plain result")?.1;
     let expected = bytes(plain)?;
     let mut trace = FrameTrace::start([1; 16]);
     for (stage, micros) in Stage::ALL.into_iter().zip([900, 700, 450, 8200, 600, 140]) {

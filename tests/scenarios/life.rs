@@ -69,7 +69,10 @@ async fn without_weights_and_network_the_server_lives_and_says_what_to_do() -> R
     assert_eq!(server.get("/healthz")?.0, 200);
     let (status, reason) = server.get("/readyz")?;
     assert_eq!(status, 503);
-    assert!(reason.contains("`npm` is not installed") && reason.contains("segue models pull selfie --from FILE"), "{reason}");
+    assert!(
+        reason.contains("`npm` is not installed") && reason.contains("segue models pull selfie --from FILE"),
+        "{reason}"
+    );
     let mut client = Client::connect(server.address()).await?;
     assert_eq!(client.hello["modes"][0]["state"], "unavailable");
     client.frame(5, &gradient_jpeg(64, 64)?).await?;

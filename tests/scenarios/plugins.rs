@@ -79,7 +79,9 @@ fn a_plugin_of_another_architecture_is_refused() -> Result<()> {
 #[test]
 fn stray_and_truncated_files_are_refused() -> Result<()> {
     let file = plugin_bytes()?;
-    for content in [&b""[..], b"#!/bin/sh\necho hello\n", &file[..100], &file[..file.len() / 2], &file[..file.len() - 1]] {
+    for content in
+        [&b""[..], b"#!/bin/sh\necho hello\n", &file[..100], &file[..file.len() / 2], &file[..file.len() - 1]]
+    {
         let said = inspect(content)?;
         assert!(said.contains("cut short"), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");

@@ -60,7 +60,11 @@ impl Server {
                 let address = rest.split([',', ' ']).next().unwrap_or(rest).to_owned();
                 Ok(Self { child, address, log })
             }
-            Err(_closed) => bail!("segue ended with {} before it was ready: {:?}", child.wait()?, log.try_iter().collect::<Vec<_>>()),
+            Err(_closed) => bail!(
+                "segue ended with {} before it was ready: {:?}",
+                child.wait()?,
+                log.try_iter().collect::<Vec<_>>()
+            ),
         }
     }
 

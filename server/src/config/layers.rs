@@ -164,10 +164,11 @@ impl Override {
             return Err(Fault { place: place(), key: String::new(), what }.into());
         };
         // A value that is no TOML is a text without its quotes.
-        let document = format!("{key} = {value}");
-        let quoted = || format!("{key} = {}", toml_edit::Value::from(value));
-        let data = Toml::string(&document).data().or_else(|_| Toml::string(&quoted()).data());
-        match data {
+        let mut document = format!("{key} = {value}");
+        if document.parse::<toml_edit::DocumentMut>().is_err() {
+            document = format!("{key} = {}", toml_edit::Value::from(value));
+        }
+        match Toml::string(&document).data() {
             Ok(mut data) => {
                 let data = data.remove(&FigmentProfile::Default).unwrap_or_default();
                 Ok(Self { text: text.to_owned(), data })

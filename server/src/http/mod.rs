@@ -41,12 +41,16 @@ pub async fn serve(
             tracing::debug!(%error, "TCP_NODELAY is not to be had");
         }
     });
-    axum::serve(listener, router(service)).with_graceful_shutdown(stop).await
+    let max_sessions = service.limits.max_sessions;
+    let places = Arc::new(Semaphore::new(max_sessions));
+    axum::serve(listener, router(service, Arc::clone(&places))).with_graceful_shutdown(stop).await?;
+    // To axum a connection has ended once it is a WebSocket. Whoever holds every place knows that no session is left.
+    let _every_place = places.acquire_many(u32::try_from(max_sessions).unwrap_or(u32::MAX)).await;
+    Ok(())
 }
 
-fn router(service: Arc<Service>) -> Router {
+fn router(service: Arc<Service>, places: Arc<Semaphore>) -> Router {
     let upload = DefaultBodyLimit::max(service.limits.max_upload_len_bytes);
-    let places = Arc::new(Semaphore::new(service.limits.max_sessions));
     Router::new()
         .route("/ws", get(socket::upgrade))
         .route("/v1/segment", post(one_shot::segment).layer(upload))

@@ -59,6 +59,9 @@ fn decode_other(bytes: &[u8], limits: &LimitSettings, rgb: &mut Vec<u8>) -> Resu
     if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::WebP)) {
         return Err(FrameError::Undecodable("it is no JPEG, PNG or WebP".into()));
     }
+    let claimed = imagesize::blob_size(bytes).map_err(undecodable)?;
+    let side = |claimed: usize| u32::try_from(claimed).unwrap_or(u32::MAX);
+    check_size(side(claimed.width), side(claimed.height), limits)?;
     let mut decoder = reader.into_decoder().map_err(undecodable)?;
     let (width_px, height_px) = decoder.dimensions();
     let size = check_size(width_px, height_px, limits)?;

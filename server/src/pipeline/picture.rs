@@ -190,7 +190,7 @@ mod tests {
         let labels = [0, 1, 0, 1];
         let mask = Mask { labels: &labels, confidence: None, width_px: 4, height_px: 1 };
         for draw in [fill, outline, blend] {
-            let mut picture = vec![100, 50, 20].repeat(4);
+            let mut picture = [100, 50, 20].repeat(4);
             draw(&mut picture, &mask, &info);
             assert_eq!(picture[..3], [100, 50, 20]);
             assert_ne!(picture[3..6], [100, 50, 20]);
