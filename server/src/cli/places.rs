@@ -14,13 +14,13 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct PlaceArguments {
     /// Directory of plugin files [default: `plugins` beside the program, else the program's own directory]
-    #[arg(long, value_name = "DIR", env = "SEGUE_PLUGINS")]
+    #[arg(long, global = true, value_name = "DIR", env = "SEGUE_PLUGINS")]
     plugins: Option<PathBuf>,
     /// Directory of the model catalog [default: `models` here, else beside the program]
-    #[arg(long, value_name = "DIR", env = "SEGUE_MODELS")]
+    #[arg(long, global = true, value_name = "DIR", env = "SEGUE_MODELS")]
     models: Option<PathBuf>,
     /// Directory for fetched weights and copies of plugins [default: `segue` in your cache directory]
-    #[arg(long, value_name = "DIR", env = "SEGUE_CACHE")]
+    #[arg(long, global = true, value_name = "DIR", env = "SEGUE_CACHE")]
     cache: Option<PathBuf>,
 }
 

@@ -49,7 +49,7 @@ pub fn load(layers: &Layers) -> Result<Profile, Faults> {
         Ok(()) => Vec::new(),
         Err(report) => report
             .iter()
-            .map(|(path, error)| sources.fault(path.to_string(), format!("{error}; see profiles/base.toml")))
+            .map(|(path, error)| sources.out_of_range(path.to_string(), error))
             .collect(),
     };
     if !profile.modes.contains_key(&profile.server.default_mode) {
@@ -77,11 +77,19 @@ impl Provider for &LayerFile {
 }
 
 impl LayerFile {
-    fn read(directory: &Path, name: &str) -> Result<Self, Faults> {
+    /// Reads the profile `name`, which `extended_by` may have named.
+    fn read(directory: &Path, name: &str, extended_by: Option<&Self>) -> Result<Self, Faults> {
         let path = directory.join(format!("{name}.toml"));
         let fault = |what: String| Fault { place: Place::File(path.clone(), None), key: String::new(), what };
-        let bytes = fs::read(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => fault(format!("there is no such profile; {}", known_profiles(directory))),
+        let bytes = fs::read(&path).map_err(|error| match (error.kind(), extended_by) {
+            (std::io::ErrorKind::NotFound, Some(file)) => Fault {
+                place: Place::File(file.path.clone(), file.line_of_key("extends")),
+                key: "extends".into(),
+                what: format!("there is no profile {name:?}; {}", known_profiles(directory)),
+            },
+            (std::io::ErrorKind::NotFound, None) => {
+                fault(format!("there is no such profile; {}", known_profiles(directory)))
+            }
             _ => fault(format!("can't be read: {error}")),
         })?;
         match String::from_utf8(bytes) {
@@ -125,7 +133,7 @@ fn read_chain(layers: &Layers) -> Result<Vec<LayerFile>, Faults> {
     let mut files: Vec<LayerFile> = Vec::new();
     let mut next = Some(layers.profile.clone());
     while let Some(name) = next {
-        let file = LayerFile::read(&layers.directory, &name)?;
+        let file = LayerFile::read(&layers.directory, &name, files.last())?;
         let extends = file.document()?.get("extends").and_then(|item| item.as_str()).map(str::to_owned);
         if files.iter().any(|other| other.path == file.path) {
             let place = Place::File(file.path.clone(), file.line_of_key("extends"));
@@ -199,13 +207,24 @@ impl Sources<'_> {
         Fault { place: self.place(&key, self.figment.find_metadata(&key)), key, what }
     }
 
+    fn out_of_range(&self, key: String, error: &garde::Error) -> Fault {
+        let value = self.figment.find_value(&key).ok().and_then(|value| serde_json::to_string(&value).ok());
+        let value = value.unwrap_or_else(|| "this".into());
+        self.fault(key, format!("{value} is {error}; profiles/base.toml gives the range"))
+    }
+
     fn explain(&self, error: figment::Error) -> Faults {
         Faults(error.into_iter().map(|error| self.explain_one(&error)).collect())
     }
 
     fn explain_one(&self, error: &figment::Error) -> Fault {
         let parent = error.path.join(".");
-        let below = |field: &str| if parent.is_empty() { field.to_owned() } else { format!("{parent}.{field}") };
+        // figment's path has the field at its end in some cases, and in others not.
+        let below = |field: &str| match &error.path[..] {
+            [.., last] if last == field => parent.clone(),
+            [] => field.to_owned(),
+            _ => format!("{parent}.{field}"),
+        };
         let (key, what) = match &error.kind {
             Kind::UnknownField(field, known) => (below(field), unknown_key(field, known)),
             Kind::MissingField(field) => (below(field), "is missing; profiles/base.toml has its default".into()),
@@ -221,6 +240,10 @@ impl Sources<'_> {
             (Some(path), _) => {
                 let file = self.files.iter().find(|file| file.path == path);
                 Place::File(path.to_owned(), file.and_then(|file| file.line_of_key(key)))
+            }
+            (None, Some(metadata)) if metadata.name.contains(ENVIRONMENT_PREFIX) => {
+                let variable = key.to_uppercase().replace('.', "__");
+                Place::Layer(format!("environment variable {ENVIRONMENT_PREFIX}{variable}"))
             }
             (None, Some(metadata)) => Place::Layer(metadata.name.to_string()),
             (None, None) => match self.files.last() {
