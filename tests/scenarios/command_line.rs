@@ -102,7 +102,7 @@ fn segment_writes_a_mask_a_picture_and_json() -> Result<()> {
     fs::write(&picture, gradient_jpeg(120, 80)?)?;
     let mask = folder.path().join("mask.png").to_string_lossy().into_owned();
     let drawn = folder.path().join("drawn.jpg").to_string_lossy().into_owned();
-    assert!(run(&["segment", &picture, "--mode", "balanced", "-o", &mask])?.status.success());
+    assert!(run(&["segment", &picture, "--mode", "landscape", "-o", &mask])?.status.success());
     assert!(run(&["segment", &picture, "--view", "contour", "-o", &drawn])?.status.success());
     assert!(fs::read(&mask)?.starts_with(b"\x89PNG") && fs::read(&drawn)?.starts_with(&[0xFF, 0xD8]));
     let output = run(&["segment", &picture, "--json"])?;
@@ -120,7 +120,7 @@ fn segment_says_what_is_wrong() -> Result<()> {
     assert!(stderr(&no_picture).contains("it is no JPEG, PNG or WebP"), "{}", stderr(&no_picture));
     let no_mode = run(&["segment", "Cargo.toml", "--mode", "quick", "-o", "x.png"])?;
     assert_eq!(no_mode.status.code(), Some(2));
-    assert_snapshot!(stderr(&no_mode), @r#"segue: there is no mode "quick"; there are: balanced, fast"#);
+    assert_snapshot!(stderr(&no_mode), @r#"segue: there is no mode "quick"; there are: fast, landscape"#);
     Ok(())
 }
 

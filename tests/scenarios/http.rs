@@ -130,7 +130,7 @@ fn modes_name_the_model_behind_each() -> Result<()> {
     let document: Value = serde_json::from_str(&server.get("/v1/modes")?.1)?;
     assert_eq!(document["default"], "fast");
     let models: Vec<_> = document["modes"].as_array().into_iter().flatten().map(|mode| &mode["model"]).collect();
-    assert_eq!(models, ["selfie/landscape", "selfie/general"]);
+    assert_eq!(models, ["selfie/general", "selfie/landscape"]);
     Ok(())
 }
 

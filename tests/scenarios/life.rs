@@ -78,7 +78,7 @@ async fn without_weights_and_network_the_server_lives_and_says_what_to_do() -> R
     client.frame(5, &gradient_jpeg(64, 64)?).await?;
     let dropped = client.text_of("dropped").await?;
     assert_eq!((&dropped["frame_id"], &dropped["reason"]), (&json!(5), &json!("backend_failed")));
-    client.text(json!({"type": "mode", "mode": "balanced"})).await?;
+    client.text(json!({"type": "mode", "mode": "landscape"})).await?;
     assert_eq!(client.text_of("mode").await?["state"], "unavailable");
     Ok(())
 }
@@ -109,7 +109,7 @@ fn weights_that_were_changed_are_never_loaded() -> Result<()> {
     let folder = without_clients(&mut command)?;
     let cached = folder.path().join("cache/models/selfie");
     fs::create_dir_all(&cached)?;
-    fs::write(cached.join("selfie_segmentation_landscape.tflite"), b"not these")?;
+    fs::write(cached.join("selfie_segmentation.tflite"), b"not these")?;
     let output = command.output()?;
     ensure!(output.status.code() == Some(1), "{}", said(&output));
     assert!(said(&output).contains("no registry gave its weights"), "{}", said(&output));

@@ -10,7 +10,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use insta::assert_snapshot;
 use segue_abi::{MAGIC, Plugin};
-use segue_tests::{program, segue};
+use segue_tests::{Client, Server, gradient_jpeg, program, segue};
+use serde_json::json;
 
 /// The built `selfie` plugin, as the server finds it.
 fn plugin_bytes() -> Result<Vec<u8>> {
@@ -108,16 +109,89 @@ fn a_library_that_is_no_plugin_is_refused_and_never_run() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn a_plugin_that_aborts_on_panic_is_refused() -> Result<()> {
-    let target = program().parent().context("the program lies in no directory")?.join("panic-abort");
+/// Builds the plugin of another crate of this repository, with more arguments for cargo; its file.
+fn build_plugin(package: &str, target: &str, arguments: &[&str]) -> Result<PathBuf> {
+    let target = program().parent().context("the program lies in no directory")?.join(target);
     let status = Command::new(env!("CARGO"))
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .args(["rustc", "--quiet", "--package", "segue-brightness", "--crate-type", "cdylib", "--target-dir"])
+        .args(["rustc", "--quiet", "--crate-type", "cdylib", "--package", package, "--target-dir"])
         .arg(&target)
-        .args(["--config", "profile.dev.panic=\"abort\""])
+        .args(arguments)
         .status()?;
     ensure!(status.success(), "cargo ended with {status}");
-    assert_snapshot!(said_of(&target.join("debug/libbrightness.so"))?.replace(&target.display().to_string(), "target"));
+    let library = package.trim_start_matches("segue-");
+    Ok(target.join(format!("debug/lib{library}.so")))
+}
+
+#[test]
+fn a_plugin_that_aborts_on_panic_is_refused() -> Result<()> {
+    let file = build_plugin("segue-brightness", "built-to-abort", &["--config", "profile.dev.panic=\"abort\""])?;
+    assert_snapshot!(said_of(&file)?);
+    Ok(())
+}
+
+/// What a lab installs: a plugin, a model that names it, a profile with a mode.
+fn install(plugin: &Path, backend: &str, settings: &str) -> Result<tempfile::TempDir> {
+    let folder = tempfile::tempdir()?;
+    for part in ["plugins", "models", "profiles"] {
+        fs::create_dir(folder.path().join(part))?;
+    }
+    fs::copy(plugin, folder.path().join("plugins/libinstalled.so"))?;
+    let model = format!("backend = \"{backend}\"\ntitle = \"Test\"\nlicence = \"MIT\"\n\n[settings]\n{settings}\n");
+    fs::write(folder.path().join("models/test.toml"), model)?;
+    let base = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../profiles/base.toml"))?;
+    let (before, rest) = base.split_once("[modes.fast]").context("no mode in base.toml")?;
+    let (_, after) = rest.split_once("# What the server accepts.").context("no limits in base.toml")?;
+    let profile = format!("{before}[modes.fast]\nmodel = \"test\"\ninstances = 1\n{after}");
+    fs::write(folder.path().join("profiles/base.toml"), profile)?;
+    Ok(folder)
+}
+
+fn start(installed: &tempfile::TempDir) -> Result<Server> {
+    let part = |name: &str| installed.path().join(name).to_string_lossy().into_owned();
+    Server::start(&["--plugins", &part("plugins"), "--models", &part("models"), "--profiles", &part("profiles")])
+}
+
+#[tokio::test]
+async fn a_lab_serves_its_own_plugin_by_dropping_files() -> Result<()> {
+    let installed = install(&build_plugin("segue-brightness", "built-plugins", &[])?, "brightness", "threshold = 100")?;
+    let server = start(&installed)?;
+    let mut client = Client::connect(server.address()).await?;
+    assert_eq!(client.hello["modes"][0]["labels"], json!(["dark", "bright"]));
+    client.frame(1, &gradient_jpeg(256, 256)?).await?;
+    let bright = client.result().await?.share(1);
+    assert!((0.6..0.9).contains(&bright), "{bright} of the gradient is brighter than 100");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_panic_a_failure_and_a_lie_cost_their_frame_and_nothing_else() -> Result<()> {
+    let installed = install(&build_plugin("segue-misbehaving", "built-plugins", &[])?, "misbehaving", "")?;
+    let server = start(&installed)?;
+    server.log_until("expect the worst")?;
+    let mut client = Client::connect(server.address()).await?;
+    let cases = [
+        (101, "panicked: frame 1 is too much"),
+        (102, "frames of this width are not to its taste"),
+        (103, "its mask has class 200, and it has 2 classes"),
+        (101, "panicked: frame"),
+    ];
+    for (frame_id, (width, reason)) in (0..).step_by(2).zip(cases) {
+        client.frame(frame_id, &gradient_jpeg(width, 50)?).await?;
+        let dropped = client.text_of("dropped").await?;
+        assert_eq!((&dropped["frame_id"], &dropped["reason"]), (&json!(frame_id), &json!("backend_failed")));
+        assert!(dropped["message"].as_str().is_some_and(|message| message.contains(reason)), "{dropped}");
+        client.frame(frame_id + 1, &gradient_jpeg(64, 50)?).await?;
+        assert_eq!(client.result().await?.share(1), 1.0);
+    }
+    Ok(())
+}
+
+#[test]
+fn settings_that_a_backend_does_not_know_make_its_mode_unavailable_by_name() -> Result<()> {
+    let installed = install(&build_plugin("segue-brightness", "built-plugins", &[])?, "brightness", "brigthness = 1")?;
+    let (status, reason) = start(&installed)?.get("/readyz")?;
+    assert_eq!(status, 503);
+    assert!(reason.contains("unknown field `brigthness`"), "{reason}");
     Ok(())
 }

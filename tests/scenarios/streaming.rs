@@ -112,18 +112,18 @@ fn indexed_png(path: &std::path::Path) -> Result<Vec<u8>> {
 async fn a_mode_change_takes_effect_once_it_says_ready() -> Result<()> {
     let server = Server::start(&[])?;
     let mut client = Client::connect(server.address()).await?;
-    client.text(json!({"type": "mode", "mode": "balanced"})).await?;
+    client.text(json!({"type": "mode", "mode": "landscape"})).await?;
     let mut answer = client.text_of("mode").await?;
     if answer["state"] == "loading" {
         answer = client.text_of("mode").await?;
     }
-    assert_eq!((&answer["mode"], &answer["index"], &answer["state"]), (&json!("balanced"), &json!(1), &json!("ready")));
+    assert_eq!((&answer["mode"], &answer["index"], &answer["state"]), (&json!("landscape"), &json!(1), &json!("ready")));
     client.frame(1, &gradient_jpeg(160, 90)?).await?;
     assert_eq!(client.result().await?.mode, 1);
     client.text(json!({"type": "mode", "mode": "nonsense"})).await?;
     let error = client.text_of("error").await?;
     assert_eq!((&error["code"], &error["recoverable"]), (&json!("unknown_mode"), &json!(true)));
-    assert!(error["message"].as_str().is_some_and(|message| message.contains("fast, balanced")), "{error}");
+    assert!(error["message"].as_str().is_some_and(|message| message.contains("fast, landscape")), "{error}");
     client.frame(2, &gradient_jpeg(160, 90)?).await?;
     assert_eq!(client.result().await?.mode, 1, "the session keeps its mode");
     Ok(())

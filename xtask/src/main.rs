@@ -59,7 +59,7 @@ fn main() -> Result<()> {
             println!("{}", build(Profile::Release)?.display());
             Ok(())
         }
-        Command::Test { all, steps } => tests::run_all(all, &steps),
+        Command::Test { all, steps } => tests::run_steps(all, &steps),
         Command::Bench { json } => {
             let mut bench = tool("cargo");
             bench.args(["bench", "--package", "segue-selfie"]);

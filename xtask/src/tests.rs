@@ -1,8 +1,8 @@
 //! `cargo xtask test`: install what is needed, then every check and every test, one heading each.
 
-use std::{path::PathBuf, time::Instant};
+use std::{path::PathBuf, process::Command, time::Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::{
     build::{Profile, build},
@@ -28,8 +28,11 @@ const STEPS: [Step; 10] = [
     ("browser", browser),
 ];
 
-/// Runs the steps that are named, or all.
-pub(crate) fn run_steps(names: &[String]) -> Result<()> {
+/// Runs the steps that are named, or all; with `all`, the second tier, too.
+pub(crate) fn run_steps(all: bool, names: &[String]) -> Result<()> {
+    if all {
+        println!("The second tier has no part yet: everything there is runs in the first.");
+    }
     let known: Vec<_> = STEPS.iter().map(|(name, _)| *name).collect();
     if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("there is no step {unknown:?}; there are: {}", known.join(", "));
@@ -45,14 +48,6 @@ pub(crate) fn run_steps(names: &[String]) -> Result<()> {
     }
     println!("\nEverything passed: {}", times.join(", "));
     Ok(())
-}
-
-/// `cargo xtask test`.
-pub(crate) fn run_all(all: bool, names: &[String]) -> Result<()> {
-    if all {
-        println!("The second tier has no part yet: everything there is runs in the first.");
-    }
-    run_steps(names)
 }
 
 fn docs() -> Result<()> {
@@ -75,12 +70,24 @@ fn program() -> Result<PathBuf> {
     Ok(program)
 }
 
+/// `SEGUE_TEST_DATA` is named from here; tests run elsewhere.
+fn with_test_data(command: &mut Command) -> Result<&mut Command> {
+    Ok(match std::env::var_os("SEGUE_TEST_DATA") {
+        Some(folder) => {
+            let folder = std::fs::canonicalize(root().join(&folder))
+                .with_context(|| format!("SEGUE_TEST_DATA names {}", folder.display()))?;
+            command.env("SEGUE_TEST_DATA", folder)
+        }
+        None => command,
+    })
+}
+
 fn rust() -> Result<()> {
     install::nextest()?;
     install::debian_packages()?;
     let program = program()?;
-    run(tool("cargo")
-        .args(["nextest", "run", "--workspace"])
+    run(with_test_data(&mut tool("cargo"))?
+        .args(["nextest", "run", "--workspace", "--no-fail-fast"])
         .env("SEGUE_BIN", program)
         .env("SEGUE_REQUIRE_WEIGHTS", "1"))
 }
@@ -92,5 +99,8 @@ fn browser() -> Result<()> {
     install::debian_packages()?;
     let program = program()?;
     install::node_modules()?;
-    run(tool("npm").args(["run", "--silent", "browser"]).env("SEGUE_BIN", program).current_dir(root().join("tests")))
+    run(with_test_data(&mut tool("npm"))?
+        .args(["run", "--silent", "browser"])
+        .env("SEGUE_BIN", program)
+        .current_dir(root().join("tests")))
 }

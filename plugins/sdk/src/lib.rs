@@ -10,6 +10,7 @@
 #![allow(unsafe_code, reason = "this crate turns raw pointers of the ABI into safe types")]
 
 pub mod export;
+pub mod preprocess;
 
 mod backend;
 mod call;

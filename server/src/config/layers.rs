@@ -47,10 +47,7 @@ pub fn load(layers: &Layers) -> Result<Profile, Faults> {
     let profile: Profile = figment.extract().map_err(|error| sources.explain(error))?;
     let mut faults: Vec<Fault> = match profile.validate() {
         Ok(()) => Vec::new(),
-        Err(report) => report
-            .iter()
-            .map(|(path, error)| sources.out_of_range(path.to_string(), error))
-            .collect(),
+        Err(report) => report.iter().map(|(path, error)| sources.out_of_range(path.to_string(), error)).collect(),
     };
     if !profile.modes.contains_key(&profile.server.default_mode) {
         let known: Vec<_> = profile.modes.keys().map(String::as_str).collect();

@@ -5,6 +5,8 @@
 mod metrics;
 mod trace;
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 pub use metrics::{Metrics, Outcome};
@@ -17,7 +19,8 @@ pub fn start_log(directives: &str) -> Result<(), String> {
         Err(_unset) => EnvFilter::try_new(directives),
     };
     let filter = filter.map_err(|error| format!("telemetry.log: {error}"))?;
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     // A second start, in a test, changes nothing.
-    let _ = tracing_subscriber::registry().with(filter).with(fmt::layer().with_writer(std::io::stderr)).try_init();
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     Ok(())
 }
