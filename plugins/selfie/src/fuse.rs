@@ -99,7 +99,7 @@ impl Graph {
             let reader = self
                 .only_reader(i)
                 .filter(|_| self.layers[i].kind == LayerKind::Gate)?;
-            if self.layers[reader].is_plain_pointwise() {
+            if self.layers[reader].takes_gate() {
                 return Some((i, None, reader));
             }
             let conv = self
@@ -152,11 +152,16 @@ fn other_operand(sum: &Layer, value: Value) -> Option<Value> {
 }
 
 impl Layer {
-    /// Whether it is a pointwise convolution that nothing was fused into but an activation.
-    fn is_plain_pointwise(&self) -> bool {
+    /// Whether it is a pointwise convolution of an image as it is.
+    fn takes_gate(&self) -> bool {
         let pointwise =
             matches!(&self.kind, LayerKind::Conv { window, .. } if window.is_pointwise());
-        pointwise && self.gate.is_none() && self.addend.is_none() && self.residual.is_none()
+        pointwise && self.gate.is_none() && self.addend.is_none()
+    }
+
+    /// Whether it is a pointwise convolution that nothing was fused into but an activation.
+    fn is_plain_pointwise(&self) -> bool {
+        self.takes_gate() && self.residual.is_none()
     }
 
     fn takes_residual(&self) -> bool {

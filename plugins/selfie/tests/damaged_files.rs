@@ -102,7 +102,7 @@ fn a_weight_that_is_not_a_number_is_named() {
     let mut named = 0;
     for place in 1..32 {
         let mut damaged = bytes.clone();
-        let at = bytes.len() * place / 32 & !15;
+        let at = (bytes.len() * place / 32) & !15;
         damaged[at..at + 4].copy_from_slice(&[0xff; 4]);
         named += usize::from(matches!(
             load(&damaged),
