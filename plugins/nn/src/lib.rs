@@ -16,6 +16,7 @@ mod deconv;
 mod depthwise;
 mod elementwise;
 mod gemm;
+mod parts;
 mod pointwise;
 mod pool;
 mod preprocess;

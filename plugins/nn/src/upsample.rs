@@ -3,7 +3,8 @@
 //! Source rows are stretched to the output's width once each and kept in scratch while output rows lie between
 //! them, so the work per output pixel is one blend, one comparison and two byte stores.
 
-use crate::pool::{Parts, Pool};
+use crate::parts::Parts;
+use crate::pool::Pool;
 use crate::resize::{Sampling, Tap};
 use crate::simd::{Kernel, Level, Vector};
 

@@ -5,6 +5,7 @@ pub mod network;
 mod flatbuffer;
 mod fuse;
 mod graph;
+mod lower;
 mod plan;
 mod step;
 mod tflite;
