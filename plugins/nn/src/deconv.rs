@@ -51,6 +51,16 @@ impl Deconv2x2 {
         }
     }
 
+    /// The input image.
+    pub(crate) const fn input(&self) -> Shape {
+        self.input
+    }
+
+    /// The scratch memory that a row needs, in f32.
+    pub(crate) const fn scratch_len(&self) -> usize {
+        self.input.width * 4 * self.channels
+    }
+
     /// The output image.
     pub fn output(&self) -> Shape {
         Shape {
@@ -71,7 +81,7 @@ impl Deconv2x2 {
             width,
             channels,
         } = self.input;
-        let blocks_len = width * 4 * self.channels;
+        let blocks_len = self.scratch_len();
         pool.rows(
             output,
             height,

@@ -83,6 +83,8 @@ pub(crate) enum LayerKind {
         filter: Filter,
         activation: Activation,
     },
+    /// Pointwise, depthwise and perhaps transposed convolution in one pass.
+    Expanded(Box<Expanded>),
     /// `input + addend`.
     Add(Activation),
     /// `input * gate`.
@@ -94,8 +96,21 @@ pub(crate) enum LayerKind {
     Resize(Sampling),
 }
 
-/// A convolution's constants.
+/// Layers that run row by row together.
 #[derive(Debug, PartialEq)]
+pub(crate) struct Expanded {
+    /// The pointwise convolution and its output.
+    pub(crate) expand: (Filter, Activation),
+    pub(crate) between: Shape,
+    pub(crate) window: Window,
+    pub(crate) depthwise: (Filter, Activation),
+    /// Whether the pointwise convolution's output is added to the depthwise one's.
+    pub(crate) keeps_input: bool,
+    pub(crate) deconv: Option<(Filter, Activation)>,
+}
+
+/// A convolution's constants.
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Filter {
     pub(crate) weights: Vec<f32>,
     pub(crate) bias: Vec<f32>,
