@@ -2,8 +2,9 @@
 //! for odd shapes, and with one thread as with two.
 
 use segue_nn::{
-    Activation, Axis, Conv2d, Deconv2x2, Depthwise, GlobalMean, Level, Pointwise, PointwiseInput,
-    Pool, Resize, Sampling, Shape, Window, activate, add, multiply, multiply_channels,
+    Activation, Axis, Conv2d, Deconv2x2, Depthwise, Expanded, GlobalMean, Level, Pointwise,
+    PointwiseInput, Pool, Resize, Sampling, Shape, Window, activate, add, multiply,
+    multiply_channels,
 };
 
 const ACTIVATIONS: [Activation; 5] = [
@@ -434,4 +435,94 @@ fn plain_tap(sampling: Sampling, input: usize, output: usize, at: usize) -> (usi
         (place.ceil().max(0.0) as usize).min(input - 1),
         place - low,
     )
+}
+
+#[test]
+fn joined_layers_compute_what_they_compute_one_by_one() {
+    let level = Level::portable();
+    for (height, width, channels, kernel, stride) in [
+        (16, 24, 16, 3, 1),
+        (24, 17, 24, 3, 2),
+        (9, 8, 5, 5, 1),
+        (7, 40, 33, 5, 2),
+    ] {
+        let shape = Shape {
+            height,
+            width,
+            channels,
+        };
+        let (image, other, gate) = (
+            numbers(shape.len(), 23, 1.0),
+            numbers(shape.len(), 24, 1.0),
+            numbers(channels, 25, 1.0),
+        );
+        let source = PointwiseInput {
+            input: &image,
+            gate: Some(&gate),
+            addend: Some(&other),
+            residual: None,
+        };
+        let middle = channels + 3;
+        let window = Window {
+            rows: Axis::same(height, kernel, stride, 1),
+            columns: Axis::same(width, kernel, stride, 1),
+        };
+        let expand = |level| {
+            let weights = numbers(channels * middle, 26, 0.5);
+            Pointwise::new(
+                level,
+                shape,
+                &weights,
+                &numbers(middle, 27, 1.0),
+                Activation::HardSwish,
+            )
+        };
+        let depthwise = |level| {
+            let weights = numbers(kernel * kernel * middle, 28, 0.5);
+            Depthwise::new(
+                level,
+                window,
+                &weights,
+                &numbers(middle, 29, 1.0),
+                Activation::Relu,
+            )
+        };
+        let deconv = |level| {
+            let weights = numbers(4 * middle, 30, 0.5);
+            Deconv2x2::new(
+                level,
+                depthwise(level).output(),
+                &weights,
+                &[0.1],
+                Activation::Sigmoid,
+            )
+        };
+        let mut pool = Pool::new(1).expect("no thread is needed");
+        let mut between = vec![0.0; expand(level).output().len()];
+        expand(level).run(&mut pool, source, &mut between);
+        let mut narrow = vec![0.0; depthwise(level).output().len()];
+        let keeps_input = stride == 1;
+        depthwise(level).run(
+            &mut pool,
+            &between,
+            keeps_input.then_some(&between),
+            &mut narrow,
+        );
+        let mut plane = vec![0.0; deconv(level).output().len()];
+        deconv(level).run(&mut pool, &narrow, &mut plane);
+        let what = format!("{shape:?}, {kernel} by {stride}");
+        on_all(&what, &narrow, |level, pool, output| {
+            Expanded::new(expand(level), depthwise(level), keeps_input, None)
+                .run(pool, source, output);
+        });
+        on_all(&what, &plane, |level, pool, output| {
+            let layers = Expanded::new(
+                expand(level),
+                depthwise(level),
+                keeps_input,
+                Some(deconv(level)),
+            );
+            layers.run(pool, source, output);
+        });
+    }
 }
