@@ -20,34 +20,45 @@ pub enum Activation {
 
 impl Activation {
     /// Applies the function to `M` rows of `N` vectors.
+    ///
+    /// The same loop four times, so that the choice is made once; and no helper takes the function as an
+    /// argument, as vector instructions that are not inlined into a `#[target_feature]` function become calls.
     #[inline(always)]
     pub(crate) fn apply<V: Vector, const N: usize, const M: usize>(self, values: &mut [[V; N]; M]) {
         match self {
             Self::None => {}
-            Self::Relu => map(values, relu),
-            Self::Relu6 => map(values, relu6),
-            Self::HardSwish => map(values, hard_swish),
-            Self::Sigmoid => map(values, sigmoid),
+            Self::Relu => {
+                for value in values.as_flattened_mut() {
+                    *value = relu(*value);
+                }
+            }
+            Self::Relu6 => {
+                for value in values.as_flattened_mut() {
+                    *value = relu6(*value);
+                }
+            }
+            Self::HardSwish => {
+                for value in values.as_flattened_mut() {
+                    *value = hard_swish(*value);
+                }
+            }
+            Self::Sigmoid => {
+                for value in values.as_flattened_mut() {
+                    *value = sigmoid(*value);
+                }
+            }
         }
     }
 
     /// Applies the function to one vector.
     #[inline(always)]
     pub(crate) fn apply_one<V: Vector>(self, value: V) -> V {
-        let mut values = [[value]];
-        self.apply(&mut values);
-        values[0][0]
-    }
-}
-
-#[inline(always)]
-fn map<V: Vector, const N: usize, const M: usize>(
-    values: &mut [[V; N]; M],
-    function: impl Fn(V) -> V,
-) {
-    for row in values {
-        for value in row {
-            *value = function(*value);
+        match self {
+            Self::None => value,
+            Self::Relu => relu(value),
+            Self::Relu6 => relu6(value),
+            Self::HardSwish => hard_swish(value),
+            Self::Sigmoid => sigmoid(value),
         }
     }
 }

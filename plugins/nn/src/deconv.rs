@@ -51,6 +51,16 @@ impl Deconv2x2 {
         }
     }
 
+    /// The input image.
+    pub(crate) const fn input(&self) -> Shape {
+        self.input
+    }
+
+    /// The scratch memory that a row needs, in f32.
+    pub(crate) const fn scratch_len(&self) -> usize {
+        self.input.width * 4 * self.channels
+    }
+
     /// The output image.
     pub fn output(&self) -> Shape {
         Shape {
@@ -71,7 +81,7 @@ impl Deconv2x2 {
             width,
             channels,
         } = self.input;
-        let blocks_len = width * 4 * self.channels;
+        let blocks_len = self.scratch_len();
         pool.rows(
             output,
             height,
@@ -94,13 +104,10 @@ impl Deconv2x2 {
     pub(crate) fn row<V: Vector>(&self, input: &[f32], blocks: &mut [f32], output: &mut [f32]) {
         self.blocks.pixels::<V>(input, None, blocks);
         let (upper, lower) = output.split_at_mut(output.len() / 2);
-        let pair = 2 * self.channels;
-        let pairs = upper
-            .chunks_exact_mut(pair)
-            .zip(lower.chunks_exact_mut(pair));
-        for ((upper, lower), block) in pairs.zip(blocks.chunks_exact(2 * pair)) {
-            upper.copy_from_slice(&block[..pair]);
-            lower.copy_from_slice(&block[pair..]);
+        match self.channels {
+            1 => deal::<2>(blocks, upper, lower),
+            2 => deal::<4>(blocks, upper, lower),
+            channels => deal_runs(2 * channels, blocks, upper, lower),
         }
         let len = output.len();
         for at in (0..len).step_by(V::LANES) {
@@ -114,6 +121,29 @@ impl Deconv2x2 {
                 );
             }
         }
+    }
+}
+
+/// Deals runs of `N` values to the two rows in turn.
+#[inline(always)]
+fn deal<const N: usize>(blocks: &[f32], upper: &mut [f32], lower: &mut [f32]) {
+    let rows = upper
+        .as_chunks_mut::<N>()
+        .0
+        .iter_mut()
+        .zip(lower.as_chunks_mut::<N>().0);
+    for ((upper, lower), pair) in rows.zip(blocks.as_chunks::<N>().0.as_chunks::<2>().0) {
+        [*upper, *lower] = *pair;
+    }
+}
+
+/// [`deal`] for runs of any length.
+#[inline(always)]
+fn deal_runs(run: usize, blocks: &[f32], upper: &mut [f32], lower: &mut [f32]) {
+    let rows = upper.chunks_exact_mut(run).zip(lower.chunks_exact_mut(run));
+    for ((upper, lower), pair) in rows.zip(blocks.chunks_exact(2 * run)) {
+        upper.copy_from_slice(&pair[..run]);
+        lower.copy_from_slice(&pair[run..]);
     }
 }
 

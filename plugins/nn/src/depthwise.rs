@@ -8,7 +8,7 @@ use crate::buffer::Buffer;
 use crate::pool::Pool;
 use crate::shape::Shape;
 use crate::simd::{Kernel, Level, Vector, load_up_to, store_up_to};
-use crate::window::{Window, pad_row};
+use crate::window::Window;
 
 /// Output pixels computed at a time, each in one register.
 const TILE: usize = 8;
@@ -66,6 +66,28 @@ impl Depthwise {
         }
     }
 
+    /// The input image.
+    pub(crate) const fn input(&self) -> Shape {
+        Shape {
+            height: self.window.rows.input,
+            width: self.window.columns.input,
+            channels: self.channels,
+        }
+    }
+
+    /// Work per output row, in multiply-accumulates.
+    pub(crate) const fn work(&self) -> usize {
+        self.window.columns.output
+            * self.channels
+            * self.window.rows.kernel
+            * self.window.columns.kernel
+    }
+
+    /// The level that its weights are laid out for.
+    pub(crate) const fn level(&self) -> Level {
+        self.level
+    }
+
     /// The output image.
     pub fn output(&self) -> Shape {
         self.window.output(self.channels)
@@ -83,18 +105,13 @@ impl Depthwise {
         output: &mut [f32],
     ) {
         let shape = self.output();
-        assert_eq!(
-            input.len(),
-            self.window.rows.input * self.window.columns.input * self.channels
-        );
+        assert_eq!(input.len(), self.input().len());
         assert_eq!(output.len(), shape.len());
         assert!(residual.is_none_or(|r| r.len() == output.len()));
-        let work =
-            shape.width * self.channels * self.window.rows.kernel * self.window.columns.kernel;
         pool.rows(
             output,
             shape.height,
-            work,
+            self.work(),
             self.ring_len(),
             |first, output, scratch| {
                 let residual =
@@ -122,7 +139,7 @@ impl Depthwise {
     }
 
     /// Scratch for the ring, in f32.
-    fn ring_len(&self) -> usize {
+    pub(crate) fn ring_len(&self) -> usize {
         self.ring_rows() * self.padded_len() + SLACK
     }
 
@@ -213,6 +230,103 @@ impl Depthwise {
     }
 }
 
+/// The input rows under the window, zero-padded, for one output row after the other.
+pub(crate) struct Ring<'a> {
+    conv: &'a Depthwise,
+    memory: &'a mut [f32],
+    /// The padded rows before this one are, or were, in memory.
+    filled: usize,
+}
+
+/// What a ring's rows are made from.
+pub(crate) trait RowSource {
+    /// Writes input row `row`, without padding.
+    fn write<V: Vector>(&mut self, row: usize, output: &mut [f32]);
+}
+
+impl<'a> Ring<'a> {
+    /// A ring in `memory` of [`Depthwise::ring_len`] f32, of any value.
+    pub(crate) const fn new(conv: &'a Depthwise, memory: &'a mut [f32]) -> Self {
+        Self {
+            conv,
+            memory,
+            filled: 0,
+        }
+    }
+
+    /// Fills the ring for output row `row`, which is below all later ones.
+    #[inline(always)]
+    pub(crate) fn advance<V: Vector>(&mut self, row: usize, source: &mut impl RowSource) {
+        let Window { rows, columns } = self.conv.window;
+        let (ring_rows, padded_len) = (self.conv.ring_rows(), self.conv.padded_len());
+        let (before, row_len) = (
+            columns.before * self.conv.channels,
+            columns.input * self.conv.channels,
+        );
+        let top = row * rows.stride;
+        for padded_row in self.filled.max(top)..top + ring_rows {
+            let slot = &mut self.memory[padded_row % ring_rows * padded_len..][..padded_len];
+            let Some(row) = padded_row
+                .checked_sub(rows.before)
+                .filter(|&at| at < rows.input)
+            else {
+                slot.fill(0.0);
+                continue;
+            };
+            slot[..before].fill(0.0);
+            source.write::<V>(row, &mut slot[before..before + row_len]);
+            slot[before + row_len..].fill(0.0);
+        }
+        self.filled = top + ring_rows;
+    }
+
+    /// Computes output row `row`, which the ring was filled for.
+    #[inline(always)]
+    pub(crate) fn compute<V: Vector>(
+        &self,
+        row: usize,
+        residual: Residual<'_>,
+        output: &mut [f32],
+    ) {
+        let residual = match residual {
+            Residual::None => None,
+            Residual::Row(row) => Some(row),
+            Residual::Input => Some(self.input_row(row)),
+        };
+        self.conv.row::<V>(self.memory, row, residual, output);
+    }
+
+    /// The input row at the place of output row `row` of a convolution with stride 1.
+    fn input_row(&self, row: usize) -> &[f32] {
+        let Window { rows, columns } = self.conv.window;
+        let slot =
+            (row * rows.stride + rows.before) % self.conv.ring_rows() * self.conv.padded_len();
+        &self.memory[slot + columns.before * self.conv.channels..]
+            [..columns.input * self.conv.channels]
+    }
+}
+
+/// What is added to an output row.
+#[derive(Clone, Copy)]
+pub(crate) enum Residual<'a> {
+    None,
+    Row(&'a [f32]),
+    /// The input itself.
+    Input,
+}
+
+/// Rows copied from an image.
+struct Image<'a> {
+    pixels: &'a [f32],
+}
+
+impl RowSource for Image<'_> {
+    #[inline(always)]
+    fn write<V: Vector>(&mut self, row: usize, output: &mut [f32]) {
+        output.copy_from_slice(&self.pixels[row * output.len()..][..output.len()]);
+    }
+}
+
 struct DepthwiseRows<'a> {
     conv: &'a Depthwise,
     input: &'a [f32],
@@ -225,28 +339,15 @@ struct DepthwiseRows<'a> {
 impl Kernel for DepthwiseRows<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let conv = self.conv;
-        let Window { rows, columns } = conv.window;
-        let (ring_rows, padded_len) = (conv.ring_rows(), conv.padded_len());
-        let row_len = columns.output * conv.channels;
-        let mut filled = self.first * rows.stride;
+        let row_len = self.conv.window.columns.output * self.conv.channels;
+        let mut ring = Ring::new(self.conv, self.scratch);
+        let mut source = Image { pixels: self.input };
         for (i, output) in self.output.chunks_exact_mut(row_len).enumerate() {
-            let row = self.first + i;
-            let top = row * rows.stride;
-            for padded_row in filled.max(top)..top + ring_rows {
-                let slot = &mut self.scratch[padded_row % ring_rows * padded_len..][..padded_len];
-                let source = padded_row
-                    .checked_sub(rows.before)
-                    .filter(|&at| at < rows.input);
-                pad_row(&columns, conv.channels, self.input, source, slot);
-            }
-            filled = top + ring_rows;
-            conv.row::<V>(
-                self.scratch,
-                row,
-                self.residual.map(|r| &r[i * row_len..][..row_len]),
-                output,
-            );
+            ring.advance::<V>(self.first + i, &mut source);
+            let residual = self.residual.map_or(Residual::None, |r| {
+                Residual::Row(&r[i * row_len..][..row_len])
+            });
+            ring.compute::<V>(self.first + i, residual, output);
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::activation::Activation;
 use crate::buffer::Buffer;
-use crate::simd::{Level, Vector, load_up_to, store_up_to};
+use crate::simd::{Level, Vector, load_up_to};
 
 /// Vectors of columns in a panel.
 const PANEL: usize = 2;
@@ -201,24 +201,37 @@ impl Rows<'_> {
     }
 
     /// Adds the residual to a tile and stores it.
+    ///
+    /// # Safety
+    /// Rows `row` to `row + M` exist, and `column` is below the columns.
     #[inline(always)]
     unsafe fn finish<V: Vector, const M: usize, const N: usize>(
         &mut self,
         row: usize,
         column: usize,
-        sums: [[V; N]; M],
+        mut sums: [[V; N]; M],
     ) {
         let columns = self.weights.columns;
-        for (m, sum) in sums.into_iter().enumerate() {
-            for (n, mut value) in sum.into_iter().enumerate() {
-                let first = column + n * V::LANES;
-                let at = (row + m) * columns + first;
-                // SAFETY: `at + min(LANES, columns - first)` is within row `row + m`.
-                unsafe {
-                    if let Some(residual) = self.residual {
-                        value = value.add(load_up_to(residual.as_ptr().add(at), columns - first));
+        let left = columns - column;
+        // SAFETY: of each row, at most the columns left are read and written.
+        unsafe {
+            if let Some(residual) = self.residual {
+                for (m, sum) in sums.iter_mut().enumerate() {
+                    let from = residual.as_ptr().add((row + m) * columns + column);
+                    for (n, value) in sum.iter_mut().enumerate() {
+                        *value = value.add(load_up_to(from.add(n * V::LANES), left - n * V::LANES));
                     }
-                    store_up_to(value, self.output.as_mut_ptr().add(at), columns - first);
+                }
+            }
+            let whole = left >= N * V::LANES;
+            for (m, sum) in sums.iter().enumerate() {
+                let to = self.output.as_mut_ptr().add((row + m) * columns + column);
+                for (n, value) in sum.iter().enumerate() {
+                    if whole || n + 1 < N {
+                        value.store(to.add(n * V::LANES));
+                    } else {
+                        value.store_first(to.add(n * V::LANES), left - n * V::LANES);
+                    }
                 }
             }
         }

@@ -71,6 +71,11 @@ impl Pointwise {
         }
     }
 
+    /// The input image.
+    pub(crate) const fn input(&self) -> Shape {
+        self.input
+    }
+
     /// The output image.
     pub fn output(&self) -> Shape {
         Shape {
@@ -79,16 +84,26 @@ impl Pointwise {
         }
     }
 
+    /// The scratch memory that rows of pixels need, in f32.
+    pub(crate) const fn scratch_len(&self) -> usize {
+        BLOCK * self.input.channels
+    }
+
+    /// Checks the lengths of a source's images, the residual's aside.
+    pub(crate) fn check(&self, source: &PointwiseInput<'_>) {
+        assert_eq!(source.input.len(), self.input.len());
+        assert!(source.gate.is_none_or(|g| g.len() == self.input.channels));
+        assert!(source.addend.is_none_or(|a| a.len() == self.input.len()));
+    }
+
     /// Computes `output`.
     ///
     /// # Panics
     /// When a slice has not its image's length.
     pub fn run(&self, pool: &mut Pool, source: PointwiseInput<'_>, output: &mut [f32]) {
-        assert_eq!(source.input.len(), self.input.len());
+        self.check(&source);
         assert_eq!(output.len(), self.output().len());
         assert!(source.residual.is_none_or(|r| r.len() == output.len()));
-        assert!(source.gate.is_none_or(|g| g.len() == self.input.channels));
-        assert!(source.addend.is_none_or(|a| a.len() == self.input.len()));
         let Shape {
             height,
             width,
@@ -99,7 +114,7 @@ impl Pointwise {
             output,
             height,
             work,
-            BLOCK * channels,
+            self.scratch_len(),
             |first, output, scratch| {
                 self.level.run(PixelRows {
                     conv: self,
@@ -133,12 +148,14 @@ impl Pointwise {
     }
 }
 
-struct PixelRows<'a> {
-    conv: &'a Pointwise,
-    source: PointwiseInput<'a>,
-    first: usize,
-    output: &'a mut [f32],
-    scratch: &'a mut [f32],
+/// Consecutive pixels from number `first` on.
+pub(crate) struct PixelRows<'a> {
+    pub(crate) conv: &'a Pointwise,
+    pub(crate) source: PointwiseInput<'a>,
+    pub(crate) first: usize,
+    pub(crate) output: &'a mut [f32],
+    /// At least [`Pointwise::scratch_len`].
+    pub(crate) scratch: &'a mut [f32],
 }
 
 impl Kernel for PixelRows<'_> {

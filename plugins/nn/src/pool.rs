@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use crate::buffer::Buffer;
+use crate::parts::Parts;
 
 /// How long an idle worker watches for work before it parks; a forward pass never leaves it longer.
 const WATCH: Duration = Duration::from_micros(40);
@@ -285,35 +286,5 @@ fn relax(spins: &mut u32) {
         std::hint::spin_loop();
     } else {
         thread::yield_now();
-    }
-}
-
-/// A slice that several threads write disjoint parts of.
-pub(crate) struct Parts<T> {
-    start: *mut T,
-    len: usize,
-}
-
-// SAFETY: `slice` hands out disjoint parts only, by its contract, so this sends `&mut [T]` to other threads.
-unsafe impl<T: Send> Sync for Parts<T> {}
-
-impl<T> Parts<T> {
-    pub(crate) fn new(slice: &mut [T]) -> Self {
-        Self {
-            start: slice.as_mut_ptr(),
-            len: slice.len(),
-        }
-    }
-
-    /// # Safety
-    /// The slice given to `new` is still borrowed, and no other part in use overlaps `begin..end`.
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "the contract forbids overlapping parts"
-    )]
-    pub(crate) unsafe fn slice(&self, begin: usize, end: usize) -> &mut [T] {
-        assert!(begin <= end && end <= self.len);
-        // SAFETY: in bounds by the assertion, unaliased by the contract.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(begin), end - begin) }
     }
 }

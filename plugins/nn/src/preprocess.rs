@@ -4,7 +4,7 @@
 //! and plain bilinear interpolation when it grows. Rows are blended first, as bytes; then columns.
 
 use crate::pool::Pool;
-use crate::simd::{Kernel, Level, Vector};
+use crate::simd::{Kernel, Level, Portable, Vector};
 
 const CHANNELS: usize = 3;
 /// What vectors may read beyond a blended row.
@@ -54,8 +54,10 @@ pub struct Preprocessor {
 #[derive(Debug, Default)]
 struct Filters {
     input: usize,
-    /// First source pixel, and where its weights start.
-    starts: Vec<(usize, usize)>,
+    /// Weights of each output pixel; those beyond the triangle are 0.
+    taps: usize,
+    /// First source pixel; `taps` of them are within the input.
+    starts: Vec<usize>,
     weights: Vec<f32>,
 }
 
@@ -90,8 +92,7 @@ impl Preprocessor {
         self.rows.fit(frame.height, height);
         self.columns.fit(frame.width, width);
         let scratch_len = frame.width * CHANNELS + SLACK;
-        let taps = self.rows.weights.len() / height;
-        let work = frame.width * CHANNELS * taps + self.columns.weights.len() * 4;
+        let work = frame.width * CHANNELS * self.rows.taps + self.columns.weights.len() * 4;
         pool.rows(
             output,
             height,
@@ -116,32 +117,27 @@ impl Filters {
         if self.input == input && self.starts.len() == output {
             return;
         }
-        self.input = input;
-        self.starts.clear();
-        self.weights.clear();
         let scale = input as f64 / output as f64;
         let support = scale.max(1.0);
+        self.input = input;
+        self.taps = input.min((2.0 * support).ceil() as usize + 1);
+        self.starts.clear();
+        self.weights.clear();
         for i in 0..output {
             let centre = (i as f64 + 0.5) * scale;
-            let first = (centre - support).floor().max(0.0) as usize;
-            let end = ((centre + support).ceil() as usize).min(input);
+            let first = ((centre - support).floor().max(0.0) as usize).min(input - self.taps);
             let weight = |at: usize| (1.0 - ((at as f64 + 0.5 - centre) / support).abs()).max(0.0);
-            let total: f64 = (first..end).map(weight).sum();
-            self.starts.push((first, self.weights.len()));
+            let total: f64 = (first..first + self.taps).map(weight).sum();
+            self.starts.push(first);
             self.weights
-                .extend((first..end).map(|at| (weight(at) / total) as f32));
+                .extend((first..first + self.taps).map(|at| (weight(at) / total) as f32));
         }
     }
 
     /// The first source pixel and the weights of output pixel `i`.
     #[inline(always)]
     fn get(&self, i: usize) -> (usize, &[f32]) {
-        let (first, start) = self.starts[i];
-        let end = self
-            .starts
-            .get(i + 1)
-            .map_or(self.weights.len(), |&(_, next)| next);
-        (first, &self.weights[start..end])
+        (self.starts[i], &self.weights[i * self.taps..][..self.taps])
     }
 }
 
@@ -172,14 +168,7 @@ impl Kernel for FrameRows<'_> {
                 weights,
                 &mut self.blended[..row_len],
             );
-            for (x, pixel) in output.chunks_exact_mut(CHANNELS).enumerate() {
-                let (first, weights) = columns.get(x);
-                let sums = blend_pixels(&self.blended[first * CHANNELS..], weights);
-                for (channel, value) in pixel.iter_mut().enumerate() {
-                    *value = (sums[channel] / 255.0 - normalisation.mean[channel])
-                        * normalisation.scale[channel];
-                }
-            }
+            blend_columns(self.blended, columns, normalisation, output);
         }
     }
 }
@@ -209,15 +198,41 @@ fn blend_rows<V: Vector>(bytes: &[u8], stride: usize, weights: &[f32], output: &
     }
 }
 
-/// The weighted sum of consecutive pixels; the fourth value is of no use, but makes a vector.
+/// Resamples one row of pixels and normalises them.
+///
+/// One pixel is a vector of four whose last lane is of no use, on all levels: wider ones would be as empty.
 #[inline(always)]
-fn blend_pixels(pixels: &[f32], weights: &[f32]) -> [f32; 4] {
-    let mut sums = [0.0; 4];
-    let windows = pixels.windows(4).step_by(CHANNELS);
-    for (pixel, weight) in windows.zip(weights) {
-        for (sum, value) in sums.iter_mut().zip(pixel) {
-            *sum += value * weight;
+fn blend_columns(
+    blended: &[f32],
+    columns: &Filters,
+    normalisation: &Normalisation,
+    output: &mut [f32],
+) {
+    let (mut scale, mut offset) = ([0.0; 4], [0.0; 4]);
+    for channel in 0..CHANNELS {
+        scale[channel] = normalisation.scale[channel] / 255.0;
+        offset[channel] = -normalisation.mean[channel] * normalisation.scale[channel];
+    }
+    assert!(blended.len() >= columns.input * CHANNELS + SLACK);
+    let filters = columns
+        .starts
+        .iter()
+        .zip(columns.weights.chunks_exact(columns.taps));
+    for (pixel, (&start, weights)) in output.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(filters) {
+        // SAFETY: `taps` pixels from `start` on are within the row, and after it there is slack for the last
+        // lane; the two arrays and the result are of four f32.
+        unsafe {
+            let mut from = blended.as_ptr().add(start * CHANNELS);
+            let mut sum = Portable::splat(0.0);
+            for &weight in weights {
+                sum = Portable::load(from).mul_add(Portable::splat(weight), sum);
+                from = from.add(CHANNELS);
+            }
+            let value = sum.mul_add(
+                Portable::load(scale.as_ptr()),
+                Portable::load(offset.as_ptr()),
+            );
+            value.store_first(pixel.as_mut_ptr(), CHANNELS);
         }
     }
-    sums
 }

@@ -3,7 +3,8 @@
 //! Source rows are stretched to the output's width once each and kept in scratch while output rows lie between
 //! them, so the work per output pixel is one blend, one comparison and two byte stores.
 
-use crate::pool::{Parts, Pool};
+use crate::parts::Parts;
+use crate::pool::Pool;
 use crate::resize::{Sampling, Tap};
 use crate::simd::{Kernel, Level, Vector};
 
@@ -16,17 +17,44 @@ pub struct LabelUpsampler {
     level: Level,
     input: (usize, usize),
     rows: Vec<Tap>,
-    columns: Vec<Tap>,
+    columns: Columns,
+}
+
+/// The taps of all output columns, each list padded to whole vectors.
+#[derive(Debug, Default)]
+struct Columns {
+    count: usize,
+    low: Vec<i32>,
+    high: Vec<i32>,
+    weight: Vec<f32>,
+}
+
+impl Columns {
+    fn fit(&mut self, input: usize, output: usize) {
+        self.count = output;
+        self.low.clear();
+        self.high.clear();
+        self.weight.clear();
+        for tap in Sampling::HalfPixelCentres.taps(input, output) {
+            self.low.push(tap.low as i32);
+            self.high.push(tap.high as i32);
+            self.weight.push(tap.weight);
+        }
+        let padded = output.next_multiple_of(PADDING);
+        self.low.resize(padded, 0);
+        self.high.resize(padded, 0);
+        self.weight.resize(padded, 0.0);
+    }
 }
 
 impl LabelUpsampler {
     /// An upsampler that allocates when it first sees a size.
-    pub const fn new(level: Level) -> Self {
+    pub fn new(level: Level) -> Self {
         Self {
             level,
             input: (0, 0),
             rows: Vec::new(),
-            columns: Vec::new(),
+            columns: Columns::default(),
         }
     }
 
@@ -81,13 +109,11 @@ impl LabelUpsampler {
     }
 
     fn fit(&mut self, plane_size: (usize, usize), (width, height): (usize, usize)) {
-        if self.input == plane_size && self.columns.len() == width && self.rows.len() == height {
+        if self.input == plane_size && self.columns.count == width && self.rows.len() == height {
             return;
         }
         self.input = plane_size;
-        self.columns.clear();
-        self.columns
-            .extend(Sampling::HalfPixelCentres.taps(plane_size.0, width));
+        self.columns.fit(plane_size.0, width);
         self.rows.clear();
         self.rows
             .extend(Sampling::HalfPixelCentres.taps(plane_size.1, height));
@@ -97,7 +123,7 @@ impl LabelUpsampler {
 struct LabelRows<'a> {
     plane: &'a [f32],
     plane_width: usize,
-    columns: &'a [Tap],
+    columns: &'a Columns,
     rows: &'a [Tap],
     low: &'a mut [f32],
     high: &'a mut [f32],
@@ -107,7 +133,7 @@ struct LabelRows<'a> {
 impl Kernel for LabelRows<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let width = self.columns.len();
+        let width = self.columns.count;
         let (mut low, mut high) = (self.low, self.high);
         let (mut low_row, mut high_row) = (usize::MAX, usize::MAX);
         let outputs = self
@@ -122,11 +148,11 @@ impl Kernel for LabelRows<'_> {
             }
             let row = |at: usize| &self.plane[at * self.plane_width..][..self.plane_width];
             if tap.low != low_row {
-                stretch_row(row(tap.low), self.columns, low);
+                stretch_row::<V>(row(tap.low), self.columns, low);
                 low_row = tap.low;
             }
             if tap.high != high_row {
-                stretch_row(row(tap.high), self.columns, high);
+                stretch_row::<V>(row(tap.high), self.columns, high);
                 high_row = tap.high;
             }
             label_row::<V>(low, high, tap.weight, labels, confidences);
@@ -136,10 +162,22 @@ impl Kernel for LabelRows<'_> {
 
 /// Resamples one row of probabilities, each kept within 0 to 1.
 #[inline(always)]
-fn stretch_row(input: &[f32], columns: &[Tap], output: &mut [f32]) {
-    for (tap, value) in columns.iter().zip(output) {
-        let (low, high) = (input[tap.low], input[tap.high]);
-        *value = (low + (high - low) * tap.weight).clamp(0.0, 1.0);
+fn stretch_row<V: Vector>(input: &[f32], columns: &Columns, output: &mut [f32]) {
+    assert!(output.len() <= columns.low.len() && output.len().is_multiple_of(PADDING));
+    for x in (0..output.len()).step_by(V::LANES) {
+        // SAFETY: the lists and the output are whole vectors long, and `Columns::fit` puts all places within
+        // an input row (the padding's at its start).
+        unsafe {
+            let low = V::gather(input.as_ptr(), columns.low.as_ptr().add(x));
+            let high = V::gather(input.as_ptr(), columns.high.as_ptr().add(x));
+            let value = high
+                .sub(low)
+                .mul_add(V::load(columns.weight.as_ptr().add(x)), low);
+            value
+                .max(V::splat(0.0))
+                .min(V::splat(1.0))
+                .store(output.as_mut_ptr().add(x));
+        }
     }
 }
 

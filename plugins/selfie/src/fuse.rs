@@ -3,9 +3,12 @@
 //! Each rewrite takes an image that only one layer reads out of memory; one moves a convolution before the
 //! resize that fed it, where it has a quarter of the pixels (both are linear and bilinear weights sum to 1).
 
-use segue_nn::{Activation, Shape};
+use segue_nn::{Activation, Shape, Window};
 
-use crate::graph::{Graph, Layer, LayerKind, Value};
+use crate::graph::{Expanded, Filter, Graph, Layer, LayerKind, Value};
+
+/// Values (256 KiB) from which an image costs more to write and read back than rows computed twice.
+const LARGE_IMAGE: usize = 64 << 10;
 
 impl Graph {
     /// Applies all rewrites.
@@ -15,6 +18,8 @@ impl Graph {
         while self.fuse_residual() {}
         while self.fuse_gate() {}
         while self.fuse_sum_into_mean() {}
+        while self.fuse_expansion() {}
+        while self.fuse_deconv() {}
     }
 
     /// Layer `i`'s image if nothing reads it but one layer: that layer's index.
@@ -99,7 +104,7 @@ impl Graph {
             let reader = self
                 .only_reader(i)
                 .filter(|_| self.layers[i].kind == LayerKind::Gate)?;
-            if self.layers[reader].is_plain_pointwise() {
+            if self.layers[reader].takes_gate() {
                 return Some((i, None, reader));
             }
             let conv = self
@@ -140,6 +145,62 @@ impl Graph {
         self.layers.remove(add);
         true
     }
+
+    /// `pointwise -> depthwise` become one layer where the image between them is large; the depthwise layer may
+    /// add that image to its output.
+    fn fuse_expansion(&mut self) -> bool {
+        let pair = (0..self.layers.len()).find_map(|i| {
+            let between = self.layers[i].output;
+            let large = self.shape(between).len() >= LARGE_IMAGE && self.layers[i].residual.is_none();
+            let pointwise = matches!(&self.layers[i].kind, LayerKind::Conv { window, .. } if window.is_pointwise());
+            let reader = self.layers.iter().position(|layer| layer.input == between)?;
+            let depthwise = &self.layers[reader];
+            let kept = usize::from(depthwise.residual == Some(between));
+            let alone = self.uses(between) == 1 + kept && (kept == 1 || depthwise.residual.is_none());
+            let fits = matches!(depthwise.kind, LayerKind::Depthwise { .. });
+            (large && pointwise && alone && fits).then_some((i, reader, kept == 1))
+        });
+        let Some((conv, depthwise, keeps_input)) = pair else {
+            return false;
+        };
+        let between = self.shape(self.layers[conv].output);
+        let (expand, _) = self.layers[conv].kind.take_filter();
+        let (filter, window) = self.layers[depthwise].kind.take_filter();
+        let Some(window) = window else { return false };
+        let expanded = Expanded {
+            expand,
+            between,
+            window,
+            depthwise: filter,
+            keeps_input,
+            deconv: None,
+        };
+        self.layers[conv].kind = LayerKind::Expanded(Box::new(expanded));
+        self.layers[conv].output = self.layers[depthwise].output;
+        self.layers.swap(conv, depthwise);
+        self.layers.remove(conv);
+        true
+    }
+
+    /// `expanded -> deconv` become one layer.
+    fn fuse_deconv(&mut self) -> bool {
+        let pair = (0..self.layers.len()).find_map(|i| {
+            let reader = self.only_reader(i)?;
+            let open = matches!(&self.layers[i].kind, LayerKind::Expanded(expanded) if expanded.deconv.is_none());
+            (open && matches!(self.layers[reader].kind, LayerKind::Deconv { .. })).then_some((i, reader))
+        });
+        let Some((expanded, deconv)) = pair else {
+            return false;
+        };
+        let (filter, _) = self.layers[deconv].kind.take_filter();
+        self.layers[expanded].output = self.layers[deconv].output;
+        if let LayerKind::Expanded(layer) = &mut self.layers[expanded].kind {
+            layer.deconv = Some(filter);
+        }
+        self.layers.swap(expanded, deconv);
+        self.layers.remove(expanded);
+        true
+    }
 }
 
 /// The operand of a sum that is not `value`.
@@ -152,11 +213,16 @@ fn other_operand(sum: &Layer, value: Value) -> Option<Value> {
 }
 
 impl Layer {
-    /// Whether it is a pointwise convolution that nothing was fused into but an activation.
-    fn is_plain_pointwise(&self) -> bool {
+    /// Whether it is a pointwise convolution of an image as it is.
+    fn takes_gate(&self) -> bool {
         let pointwise =
             matches!(&self.kind, LayerKind::Conv { window, .. } if window.is_pointwise());
-        pointwise && self.gate.is_none() && self.addend.is_none() && self.residual.is_none()
+        pointwise && self.gate.is_none() && self.addend.is_none()
+    }
+
+    /// Whether it is a pointwise convolution that nothing was fused into but an activation.
+    fn is_plain_pointwise(&self) -> bool {
+        self.takes_gate() && self.residual.is_none()
     }
 
     fn takes_residual(&self) -> bool {
@@ -174,6 +240,24 @@ impl Layer {
 }
 
 impl LayerKind {
+    /// A convolution's constants, activation and window, taken out of a layer about to be replaced.
+    fn take_filter(&mut self) -> ((Filter, Activation), Option<Window>) {
+        match self {
+            Self::Conv {
+                window,
+                filter,
+                activation,
+            }
+            | Self::Depthwise {
+                window,
+                filter,
+                activation,
+            } => ((std::mem::take(filter), *activation), Some(*window)),
+            Self::Deconv { filter, activation } => ((std::mem::take(filter), *activation), None),
+            _ => Default::default(),
+        }
+    }
+
     /// The activation that the layer applies, if it can apply one.
     fn activation(&self) -> Option<Activation> {
         match self {
@@ -181,7 +265,9 @@ impl LayerKind {
             | Self::Depthwise { activation, .. }
             | Self::Deconv { activation, .. } => Some(*activation),
             Self::Add(activation) | Self::Multiply(activation) => Some(*activation),
-            Self::Gate | Self::Activation(_) | Self::Mean | Self::Resize(_) => None,
+            Self::Gate | Self::Activation(_) | Self::Mean | Self::Resize(_) | Self::Expanded(_) => {
+                None
+            }
         }
     }
 
@@ -193,7 +279,8 @@ impl LayerKind {
                 *activation = new;
             }
             Self::Add(activation) | Self::Multiply(activation) => *activation = new,
-            Self::Gate | Self::Activation(_) | Self::Mean | Self::Resize(_) => {}
+            Self::Gate | Self::Activation(_) | Self::Mean | Self::Resize(_) | Self::Expanded(_) => {
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ mod backend;
 mod flatbuffer;
 mod fuse;
 mod graph;
+mod lower;
 mod plan;
 mod step;
 mod tflite;

@@ -1,11 +1,11 @@
 //! One layer ready to run: a kernel with its weights packed, and the places of its images.
 
 use segue_nn::{
-    Activation, Conv2d, Deconv2x2, Depthwise, GlobalMean, Level, Pointwise, PointwiseInput, Pool,
-    Resize, Shape, activate, add, multiply, multiply_channels,
+    Activation, Conv2d, Deconv2x2, Depthwise, Expanded, GlobalMean, Level, Pointwise,
+    PointwiseInput, Pool, Resize, Shape, activate, add, multiply, multiply_channels,
 };
 
-use crate::graph::{Graph, Layer, LayerKind, Value};
+use crate::graph::{self, Graph, Layer, LayerKind, Value};
 use crate::plan::{Place, Plan};
 
 /// An image's place and length.
@@ -34,6 +34,7 @@ enum Kernel {
     Conv(Conv2d),
     Depthwise(Depthwise),
     Deconv(Deconv2x2),
+    Expanded(Box<Expanded>),
     Add(Activation),
     Gate,
     Multiply(Activation),
@@ -79,6 +80,15 @@ impl Step {
         } = sources;
         let level = self.level;
         match &mut self.kernel {
+            Kernel::Expanded(layers) => {
+                let source = PointwiseInput {
+                    input,
+                    gate,
+                    addend,
+                    residual,
+                };
+                layers.run(pool, source, output);
+            }
             Kernel::Pointwise(conv) => conv.run(
                 pool,
                 PointwiseInput {
@@ -172,6 +182,7 @@ fn kernel(level: Level, graph: &Graph, layer: &Layer) -> Kernel {
             &filter.bias,
             *activation,
         )),
+        LayerKind::Expanded(layers) => Kernel::Expanded(Box::new(expanded(level, input, layers))),
         LayerKind::Add(activation) => Kernel::Add(*activation),
         LayerKind::Gate => Kernel::Gate,
         LayerKind::Multiply(activation) => Kernel::Multiply(*activation),
@@ -185,4 +196,27 @@ fn kernel(level: Level, graph: &Graph, layer: &Layer) -> Kernel {
             *sampling,
         )),
     }
+}
+
+fn expanded(level: Level, input: Shape, layers: &graph::Expanded) -> Expanded {
+    let (filter, activation) = &layers.expand;
+    let expand = Pointwise::new(level, input, &filter.weights, &filter.bias, *activation);
+    let (filter, activation) = &layers.depthwise;
+    let depthwise = Depthwise::new(
+        level,
+        layers.window,
+        &filter.weights,
+        &filter.bias,
+        *activation,
+    );
+    let deconv = layers.deconv.as_ref().map(|(filter, activation)| {
+        Deconv2x2::new(
+            level,
+            depthwise.output(),
+            &filter.weights,
+            &filter.bias,
+            *activation,
+        )
+    });
+    Expanded::new(expand, depthwise, layers.keeps_input, deconv)
 }

@@ -28,6 +28,8 @@ struct Case {
     max: f32,
     person: f32,
     grid: Vec<f32>,
+    /// Undecided pixels, by place.
+    soft: Vec<(usize, f32)>,
 }
 
 impl Case {
@@ -55,6 +57,9 @@ impl Case {
             .flat_map(|row| row.iter().step_by(step));
         for (i, (ours, theirs)) in grid.zip(&self.grid).enumerate() {
             close(&format!("grid value {i}"), *ours, *theirs, TOLERANCE)?;
+        }
+        for &(place, theirs) in &self.soft {
+            close(&format!("pixel {place}"), plane[place], theirs, TOLERANCE)?;
         }
         let count = plane.len() as f32;
         close(

@@ -13,7 +13,7 @@ mod x86;
 
 use std::fmt;
 
-use portable::Portable;
+pub(crate) use portable::Portable;
 
 /// An instruction set that this CPU was found to have.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -136,6 +136,12 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// `LANES` bytes can be read at `from`.
     unsafe fn load_bytes(from: *const u8) -> Self;
+
+    /// Loads one f32 for each of `LANES` places counted from `from`.
+    ///
+    /// # Safety
+    /// `LANES` places can be read at `places`, and an f32 at each of them.
+    unsafe fn gather(from: *const f32, places: *const i32) -> Self;
 
     /// # Safety
     /// `LANES` f32 can be written at `to`.

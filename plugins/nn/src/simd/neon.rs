@@ -44,6 +44,17 @@ impl Vector for Neon {
     }
 
     #[inline(always)]
+    unsafe fn gather(from: *const f32, places: *const i32) -> Self {
+        let mut lanes = [0.0; 4];
+        for (i, lane) in lanes.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *lane = unsafe { *from.offset(*places.add(i) as isize) };
+        }
+        // SAFETY: four f32.
+        Self(unsafe { vld1q_f32(lanes.as_ptr()) })
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the caller's promise.
         unsafe { vst1q_f32(to, self.0) };

@@ -52,6 +52,16 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
+    unsafe fn gather(from: *const f32, places: *const i32) -> Self {
+        let mut lanes = [0.0; 4];
+        for (i, lane) in lanes.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *lane = unsafe { *from.offset(*places.add(i) as isize) };
+        }
+        Self(lanes)
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the caller's promise.
         unsafe { to.cast::<[f32; LANES]>().write_unaligned(self.0) };

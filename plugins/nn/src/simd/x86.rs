@@ -63,6 +63,12 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn gather(from: *const f32, places: *const i32) -> Self {
+        // SAFETY: the caller's promise and the module's invariant.
+        Self(unsafe { _mm512_i32gather_ps::<4>(_mm512_loadu_si512(places.cast()), from) })
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the caller's promise and the module's invariant.
         unsafe { _mm512_storeu_ps(to, self.0) };
@@ -178,6 +184,12 @@ impl Vector for Avx2 {
     unsafe fn load_bytes(from: *const u8) -> Self {
         // SAFETY: the caller's promise and the module's invariant.
         Self(unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()))) })
+    }
+
+    #[inline(always)]
+    unsafe fn gather(from: *const f32, places: *const i32) -> Self {
+        // SAFETY: the caller's promise and the module's invariant.
+        Self(unsafe { _mm256_i32gather_ps::<4>(from, _mm256_loadu_si256(places.cast())) })
     }
 
     #[inline(always)]
