@@ -117,7 +117,10 @@ async fn a_mode_change_takes_effect_once_it_says_ready() -> Result<()> {
     if answer["state"] == "loading" {
         answer = client.text_of("mode").await?;
     }
-    assert_eq!((&answer["mode"], &answer["index"], &answer["state"]), (&json!("landscape"), &json!(1), &json!("ready")));
+    assert_eq!(
+        (&answer["mode"], &answer["index"], &answer["state"]),
+        (&json!("landscape"), &json!(1), &json!("ready"))
+    );
     client.frame(1, &gradient_jpeg(160, 90)?).await?;
     assert_eq!(client.result().await?.mode, 1);
     client.text(json!({"type": "mode", "mode": "nonsense"})).await?;

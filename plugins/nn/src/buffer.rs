@@ -18,10 +18,7 @@ pub struct Buffer {
 impl Buffer {
     /// `len` zeros.
     pub fn zeroed(len: usize) -> Self {
-        Self {
-            lines: vec![Line([0.0; LINE]); len.div_ceil(LINE)],
-            len,
-        }
+        Self { lines: vec![Line([0.0; LINE]); len.div_ceil(LINE)], len }
     }
 
     /// Makes the buffer at least `len` long; what it held is kept.

@@ -36,29 +36,16 @@ impl Conv2d {
         let mut segments = Vec::new();
         for row in 0..window.rows.kernel {
             if window.columns.dilation == 1 {
-                segments.push(Segment {
-                    offset: row * row_len,
-                    len: window.columns.kernel * input_channels,
-                });
+                segments.push(Segment { offset: row * row_len, len: window.columns.kernel * input_channels });
                 continue;
             }
             for tap in 0..window.columns.kernel {
                 let offset = row * row_len + tap * window.columns.dilation * input_channels;
-                segments.push(Segment {
-                    offset,
-                    len: input_channels,
-                });
+                segments.push(Segment { offset, len: input_channels });
             }
         }
         let weights = PackedWeights::new(level, weights, bias, depth);
-        Self {
-            level,
-            window,
-            input_channels,
-            weights,
-            segments,
-            activation,
-        }
+        Self { level, window, input_channels, weights, segments, activation }
     }
 
     /// The output image.
@@ -76,23 +63,10 @@ impl Conv2d {
         let padded_len = self.window.columns.padded() * self.input_channels;
         let scratch_len = padded_len * self.window.rows.kernel;
         let work = shape.width * shape.channels * self.weights.depth;
-        pool.rows(
-            output,
-            shape.height,
-            work,
-            scratch_len,
-            |first, output, scratch| {
-                let scratch = &mut scratch[..scratch_len];
-                self.level.run(ConvRows {
-                    conv: self,
-                    input,
-                    first,
-                    output,
-                    scratch,
-                    padded_len,
-                });
-            },
-        );
+        pool.rows(output, shape.height, work, scratch_len, |first, output, scratch| {
+            let scratch = &mut scratch[..scratch_len];
+            self.level.run(ConvRows { conv: self, input, first, output, scratch, padded_len });
+        });
     }
 }
 
@@ -108,20 +82,9 @@ struct ConvRows<'a> {
 impl Kernel for ConvRows<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Conv2d {
-            window,
-            input_channels,
-            weights,
-            segments,
-            activation,
-            ..
-        } = self.conv;
+        let Conv2d { window, input_channels, weights, segments, activation, .. } = self.conv;
         let width = window.columns.output;
-        for (i, output) in self
-            .output
-            .chunks_exact_mut(width * weights.columns)
-            .enumerate()
-        {
+        for (i, output) in self.output.chunks_exact_mut(width * weights.columns).enumerate() {
             for (tap, padded) in self.scratch.chunks_exact_mut(self.padded_len).enumerate() {
                 let source = window.rows.source(self.first + i, tap);
                 pad_row(&window.columns, *input_channels, self.input, source, padded);

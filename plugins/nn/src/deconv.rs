@@ -23,32 +23,14 @@ impl Deconv2x2 {
     ///
     /// # Panics
     /// When the weights' length does not fit the channels.
-    pub fn new(
-        level: Level,
-        input: Shape,
-        weights: &[f32],
-        bias: &[f32],
-        activation: Activation,
-    ) -> Self {
+    pub fn new(level: Level, input: Shape, weights: &[f32], bias: &[f32], activation: Activation) -> Self {
         let (channels, depth) = (bias.len(), input.channels);
-        assert_eq!(
-            weights.len(),
-            channels * 4 * depth,
-            "weights are output channels x 2 x 2 x input channels"
-        );
+        assert_eq!(weights.len(), channels * 4 * depth, "weights are output channels x 2 x 2 x input channels");
         let order = (0..4).flat_map(|place| (0..channels).map(move |channel| (place, channel)));
-        let columns: Vec<f32> = order
-            .flat_map(|(place, channel)| &weights[(channel * 4 + place) * depth..][..depth])
-            .copied()
-            .collect();
+        let columns: Vec<f32> =
+            order.flat_map(|(place, channel)| &weights[(channel * 4 + place) * depth..][..depth]).copied().collect();
         let blocks = Pointwise::new(level, input, &columns, &bias.repeat(4), Activation::None);
-        Self {
-            level,
-            blocks,
-            input,
-            channels,
-            activation,
-        }
+        Self { level, blocks, input, channels, activation }
     }
 
     /// The input image.
@@ -63,11 +45,7 @@ impl Deconv2x2 {
 
     /// The output image.
     pub fn output(&self) -> Shape {
-        Shape {
-            height: self.input.height * 2,
-            width: self.input.width * 2,
-            channels: self.channels,
-        }
+        Shape { height: self.input.height * 2, width: self.input.width * 2, channels: self.channels }
     }
 
     /// Computes `output` from `input`.
@@ -76,27 +54,12 @@ impl Deconv2x2 {
     /// When a slice has not the image's length.
     pub fn run(&self, pool: &mut Pool, input: &[f32], output: &mut [f32]) {
         assert!(input.len() == self.input.len() && output.len() == self.output().len());
-        let Shape {
-            height,
-            width,
-            channels,
-        } = self.input;
+        let Shape { height, width, channels } = self.input;
         let blocks_len = self.scratch_len();
-        pool.rows(
-            output,
-            height,
-            blocks_len * channels,
-            blocks_len,
-            |first, output, scratch| {
-                let input = &input[first * width * channels..];
-                self.level.run(BlockRows {
-                    deconv: self,
-                    input,
-                    output,
-                    scratch: &mut scratch[..blocks_len],
-                });
-            },
-        );
+        pool.rows(output, height, blocks_len * channels, blocks_len, |first, output, scratch| {
+            let input = &input[first * width * channels..];
+            self.level.run(BlockRows { deconv: self, input, output, scratch: &mut scratch[..blocks_len] });
+        });
     }
 
     /// Computes two output rows from one input row.
@@ -114,11 +77,7 @@ impl Deconv2x2 {
             // SAFETY: at most `len - at` values from `at` on.
             unsafe {
                 let value: V = load_up_to(output.as_ptr().add(at), len - at);
-                store_up_to(
-                    self.activation.apply_one(value),
-                    output.as_mut_ptr().add(at),
-                    len - at,
-                );
+                store_up_to(self.activation.apply_one(value), output.as_mut_ptr().add(at), len - at);
             }
         }
     }
@@ -127,11 +86,7 @@ impl Deconv2x2 {
 /// Deals runs of `N` values to the two rows in turn.
 #[inline(always)]
 fn deal<const N: usize>(blocks: &[f32], upper: &mut [f32], lower: &mut [f32]) {
-    let rows = upper
-        .as_chunks_mut::<N>()
-        .0
-        .iter_mut()
-        .zip(lower.as_chunks_mut::<N>().0);
+    let rows = upper.as_chunks_mut::<N>().0.iter_mut().zip(lower.as_chunks_mut::<N>().0);
     for ((upper, lower), pair) in rows.zip(blocks.as_chunks::<N>().0.as_chunks::<2>().0) {
         [*upper, *lower] = *pair;
     }

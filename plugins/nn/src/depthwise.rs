@@ -32,55 +32,28 @@ impl Depthwise {
     ///
     /// # Panics
     /// When the weights' length does not fit the window and the biases.
-    pub fn new(
-        level: Level,
-        window: Window,
-        weights: &[f32],
-        bias: &[f32],
-        activation: Activation,
-    ) -> Self {
+    pub fn new(level: Level, window: Window, weights: &[f32], bias: &[f32], activation: Activation) -> Self {
         let channels = bias.len();
         let taps = window.rows.kernel * window.columns.kernel;
-        assert_eq!(
-            weights.len(),
-            taps * channels,
-            "weights are taps x channels"
-        );
+        assert_eq!(weights.len(), taps * channels, "weights are taps x channels");
         let padded = channels.next_multiple_of(level.lanes());
         let mut packed = Buffer::zeroed(taps * padded);
-        for (to, from) in packed
-            .chunks_exact_mut(padded)
-            .zip(weights.chunks_exact(channels))
-        {
+        for (to, from) in packed.chunks_exact_mut(padded).zip(weights.chunks_exact(channels)) {
             to[..channels].copy_from_slice(from);
         }
         let mut packed_bias = Buffer::zeroed(padded);
         packed_bias[..channels].copy_from_slice(bias);
-        Self {
-            level,
-            window,
-            channels,
-            taps: packed,
-            bias: packed_bias,
-            activation,
-        }
+        Self { level, window, channels, taps: packed, bias: packed_bias, activation }
     }
 
     /// The input image.
     pub(crate) const fn input(&self) -> Shape {
-        Shape {
-            height: self.window.rows.input,
-            width: self.window.columns.input,
-            channels: self.channels,
-        }
+        Shape { height: self.window.rows.input, width: self.window.columns.input, channels: self.channels }
     }
 
     /// Work per output row, in multiply-accumulates.
     pub(crate) const fn work(&self) -> usize {
-        self.window.columns.output
-            * self.channels
-            * self.window.rows.kernel
-            * self.window.columns.kernel
+        self.window.columns.output * self.channels * self.window.rows.kernel * self.window.columns.kernel
     }
 
     /// The level that its weights are laid out for.
@@ -97,35 +70,15 @@ impl Depthwise {
     ///
     /// # Panics
     /// When a slice has not its image's length.
-    pub fn run(
-        &self,
-        pool: &mut Pool,
-        input: &[f32],
-        residual: Option<&[f32]>,
-        output: &mut [f32],
-    ) {
+    pub fn run(&self, pool: &mut Pool, input: &[f32], residual: Option<&[f32]>, output: &mut [f32]) {
         let shape = self.output();
         assert_eq!(input.len(), self.input().len());
         assert_eq!(output.len(), shape.len());
         assert!(residual.is_none_or(|r| r.len() == output.len()));
-        pool.rows(
-            output,
-            shape.height,
-            self.work(),
-            self.ring_len(),
-            |first, output, scratch| {
-                let residual =
-                    residual.map(|r| &r[first * shape.width * self.channels..][..output.len()]);
-                self.level.run(DepthwiseRows {
-                    conv: self,
-                    input,
-                    first,
-                    residual,
-                    output,
-                    scratch,
-                });
-            },
-        );
+        pool.rows(output, shape.height, self.work(), self.ring_len(), |first, output, scratch| {
+            let residual = residual.map(|r| &r[first * shape.width * self.channels..][..output.len()]);
+            self.level.run(DepthwiseRows { conv: self, input, first, residual, output, scratch });
+        });
     }
 
     /// Input rows from the window's first to its last.
@@ -145,13 +98,7 @@ impl Depthwise {
 
     /// Computes output row `row` from the ring.
     #[inline(always)]
-    fn row<V: Vector>(
-        &self,
-        ring: &[f32],
-        row: usize,
-        residual: Option<&[f32]>,
-        output: &mut [f32],
-    ) {
+    fn row<V: Vector>(&self, ring: &[f32], row: usize, residual: Option<&[f32]>, output: &mut [f32]) {
         let width = self.window.columns.output;
         assert!(ring.len() >= self.ring_len() && output.len() == width * self.channels);
         assert!(residual.is_none_or(|r| r.len() == output.len()));
@@ -190,10 +137,7 @@ impl Depthwise {
         output: &mut [f32],
     ) {
         let Window { rows, columns } = self.window;
-        let (step, padded) = (
-            columns.stride * self.channels,
-            self.channels.next_multiple_of(V::LANES),
-        );
+        let (step, padded) = (columns.stride * self.channels, self.channels.next_multiple_of(V::LANES));
         // SAFETY: taps and bias are padded to whole vectors; a vector that starts within the ring may reach
         // beyond its last pixel by less than `SLACK`, which the ring has.
         let mut sums = unsafe {
@@ -201,9 +145,7 @@ impl Depthwise {
             let mut weight = self.taps.as_ptr().add(channel);
             for tap in 0..rows.kernel {
                 let slot = (row * rows.stride + tap * rows.dilation) % self.ring_rows();
-                let mut input = ring
-                    .as_ptr()
-                    .add(slot * self.padded_len() + x * step + channel);
+                let mut input = ring.as_ptr().add(slot * self.padded_len() + x * step + channel);
                 for _ in 0..columns.kernel {
                     let factor = V::load(weight);
                     for (t, [sum]) in sums.iter_mut().enumerate() {
@@ -247,11 +189,7 @@ pub(crate) trait RowSource {
 impl<'a> Ring<'a> {
     /// A ring in `memory` of [`Depthwise::ring_len`] f32, of any value.
     pub(crate) const fn new(conv: &'a Depthwise, memory: &'a mut [f32]) -> Self {
-        Self {
-            conv,
-            memory,
-            filled: 0,
-        }
+        Self { conv, memory, filled: 0 }
     }
 
     /// Fills the ring for output row `row`, which is below all later ones.
@@ -259,17 +197,11 @@ impl<'a> Ring<'a> {
     pub(crate) fn advance<V: Vector>(&mut self, row: usize, source: &mut impl RowSource) {
         let Window { rows, columns } = self.conv.window;
         let (ring_rows, padded_len) = (self.conv.ring_rows(), self.conv.padded_len());
-        let (before, row_len) = (
-            columns.before * self.conv.channels,
-            columns.input * self.conv.channels,
-        );
+        let (before, row_len) = (columns.before * self.conv.channels, columns.input * self.conv.channels);
         let top = row * rows.stride;
         for padded_row in self.filled.max(top)..top + ring_rows {
             let slot = &mut self.memory[padded_row % ring_rows * padded_len..][..padded_len];
-            let Some(row) = padded_row
-                .checked_sub(rows.before)
-                .filter(|&at| at < rows.input)
-            else {
+            let Some(row) = padded_row.checked_sub(rows.before).filter(|&at| at < rows.input) else {
                 slot.fill(0.0);
                 continue;
             };
@@ -282,12 +214,7 @@ impl<'a> Ring<'a> {
 
     /// Computes output row `row`, which the ring was filled for.
     #[inline(always)]
-    pub(crate) fn compute<V: Vector>(
-        &self,
-        row: usize,
-        residual: Residual<'_>,
-        output: &mut [f32],
-    ) {
+    pub(crate) fn compute<V: Vector>(&self, row: usize, residual: Residual<'_>, output: &mut [f32]) {
         let residual = match residual {
             Residual::None => None,
             Residual::Row(row) => Some(row),
@@ -299,10 +226,8 @@ impl<'a> Ring<'a> {
     /// The input row at the place of output row `row` of a convolution with stride 1.
     fn input_row(&self, row: usize) -> &[f32] {
         let Window { rows, columns } = self.conv.window;
-        let slot =
-            (row * rows.stride + rows.before) % self.conv.ring_rows() * self.conv.padded_len();
-        &self.memory[slot + columns.before * self.conv.channels..]
-            [..columns.input * self.conv.channels]
+        let slot = (row * rows.stride + rows.before) % self.conv.ring_rows() * self.conv.padded_len();
+        &self.memory[slot + columns.before * self.conv.channels..][..columns.input * self.conv.channels]
     }
 }
 
@@ -344,9 +269,7 @@ impl Kernel for DepthwiseRows<'_> {
         let mut source = Image { pixels: self.input };
         for (i, output) in self.output.chunks_exact_mut(row_len).enumerate() {
             ring.advance::<V>(self.first + i, &mut source);
-            let residual = self.residual.map_or(Residual::None, |r| {
-                Residual::Row(&r[i * row_len..][..row_len])
-            });
+            let residual = self.residual.map_or(Residual::None, |r| Residual::Row(&r[i * row_len..][..row_len]));
             ring.compute::<V>(self.first + i, residual, output);
         }
     }

@@ -11,14 +11,7 @@ use crate::simd::{Kernel, Level, Vector, load_up_to, store_up_to};
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn add(
-    level: Level,
-    pool: &mut Pool,
-    a: &[f32],
-    b: &[f32],
-    activation: Activation,
-    output: &mut [f32],
-) {
+pub fn add(level: Level, pool: &mut Pool, a: &[f32], b: &[f32], activation: Activation, output: &mut [f32]) {
     combine(level, pool, a, Some((Pair::Sum, b)), activation, output);
 }
 
@@ -26,14 +19,7 @@ pub fn add(
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn multiply(
-    level: Level,
-    pool: &mut Pool,
-    a: &[f32],
-    b: &[f32],
-    activation: Activation,
-    output: &mut [f32],
-) {
+pub fn multiply(level: Level, pool: &mut Pool, a: &[f32], b: &[f32], activation: Activation, output: &mut [f32]) {
     combine(level, pool, a, Some((Pair::Product, b)), activation, output);
 }
 
@@ -41,13 +27,7 @@ pub fn multiply(
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn activate(
-    level: Level,
-    pool: &mut Pool,
-    input: &[f32],
-    activation: Activation,
-    output: &mut [f32],
-) {
+pub fn activate(level: Level, pool: &mut Pool, input: &[f32], activation: Activation, output: &mut [f32]) {
     combine(level, pool, input, None, activation, output);
 }
 
@@ -69,21 +49,12 @@ fn combine(
     output: &mut [f32],
 ) {
     assert!(a.len() == output.len() && b.is_none_or(|(_, b)| b.len() == a.len()));
-    let parts = if output.len().is_multiple_of(PARTS) {
-        PARTS
-    } else {
-        1
-    };
+    let parts = if output.len().is_multiple_of(PARTS) { PARTS } else { 1 };
     let len = output.len() / parts;
     pool.rows(output, parts, len, 0, |first, output, _| {
         let range = first * len..first * len + output.len();
         let b = b.map(|(pair, b)| (pair, &b[range.clone()]));
-        level.run(Combined {
-            a: &a[range],
-            b,
-            activation,
-            output,
-        });
+        level.run(Combined { a: &a[range], b, activation, output });
     });
 }
 
@@ -110,11 +81,7 @@ impl Kernel for Combined<'_> {
                         Pair::Product => value.mul(other),
                     };
                 }
-                store_up_to(
-                    self.activation.apply_one(value),
-                    self.output.as_mut_ptr().add(at),
-                    len - at,
-                );
+                store_up_to(self.activation.apply_one(value), self.output.as_mut_ptr().add(at), len - at);
             }
         }
     }
@@ -124,25 +91,12 @@ impl Kernel for Combined<'_> {
 ///
 /// # Panics
 /// When the lengths do not fit.
-pub fn multiply_channels(
-    level: Level,
-    pool: &mut Pool,
-    shape: Shape,
-    input: &[f32],
-    gate: &[f32],
-    output: &mut [f32],
-) {
-    assert!(
-        input.len() == shape.len() && output.len() == shape.len() && gate.len() == shape.channels
-    );
+pub fn multiply_channels(level: Level, pool: &mut Pool, shape: Shape, input: &[f32], gate: &[f32], output: &mut [f32]) {
+    assert!(input.len() == shape.len() && output.len() == shape.len() && gate.len() == shape.channels);
     let row_len = shape.width * shape.channels;
     pool.rows(output, shape.height, row_len, 0, |first, output, _| {
         let input = &input[first * row_len..][..output.len()];
-        level.run(Gated {
-            input,
-            gate,
-            output,
-        });
+        level.run(Gated { input, gate, output });
     });
 }
 
@@ -170,29 +124,15 @@ pub struct GlobalMean {
 impl GlobalMean {
     /// The mean of images of shape `input`.
     pub fn new(level: Level, input: Shape) -> Self {
-        Self {
-            level,
-            input,
-            row_sums: Buffer::zeroed(input.height * input.channels),
-        }
+        Self { level, input, row_sums: Buffer::zeroed(input.height * input.channels) }
     }
 
     /// Computes the mean of `input`, or of `input + addend`.
     ///
     /// # Panics
     /// When a slice has not its image's length.
-    pub fn run(
-        &mut self,
-        pool: &mut Pool,
-        input: &[f32],
-        addend: Option<&[f32]>,
-        output: &mut [f32],
-    ) {
-        let Shape {
-            height,
-            width,
-            channels,
-        } = self.input;
+    pub fn run(&mut self, pool: &mut Pool, input: &[f32], addend: Option<&[f32]>, output: &mut [f32]) {
+        let Shape { height, width, channels } = self.input;
         let level = self.level;
         assert!(input.len() == self.input.len() && output.len() == channels);
         assert!(addend.is_none_or(|a| a.len() == input.len()));
@@ -200,21 +140,12 @@ impl GlobalMean {
         pool.rows(&mut self.row_sums, height, row_len, 0, |first, sums, _| {
             let range = first * row_len..(first + sums.len() / channels) * row_len;
             let (input, addend) = (&input[range.clone()], addend.map(|a| &a[range]));
-            level.run(RowSums {
-                input,
-                addend,
-                channels,
-                row_len,
-                sums,
-            });
+            level.run(RowSums { input, addend, channels, row_len, sums });
         });
         // Rows are summed in order whatever the threads, so results do not depend on their number.
         output.fill(0.0);
         for sums in self.row_sums.chunks_exact(channels) {
-            output
-                .iter_mut()
-                .zip(sums)
-                .for_each(|(total, sum)| *total += sum);
+            output.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
         }
         let scale = 1.0 / self.input.pixels() as f32;
         output.iter_mut().for_each(|total| *total *= scale);
@@ -264,10 +195,7 @@ fn sum_pixels<V: Vector>(input: &[f32], sums: &mut [f32]) {
                 partial[0] = partial[0].add(load_up_to(from.add(pixel * channels), count));
             }
             let [a, b, c, d] = partial;
-            let total = a
-                .add(b)
-                .add(c.add(d))
-                .add(load_up_to(sums.as_ptr().add(channel), count));
+            let total = a.add(b).add(c.add(d)).add(load_up_to(sums.as_ptr().add(channel), count));
             store_up_to(total, sums.as_mut_ptr().add(channel), count);
         }
     }

@@ -25,32 +25,16 @@ impl Expanded {
     ///
     /// # Panics
     /// When one layer's output is not the next one's input, or a kept input has not the output's size.
-    pub fn new(
-        expand: Pointwise,
-        depthwise: Depthwise,
-        keeps_input: bool,
-        deconv: Option<Deconv2x2>,
-    ) -> Self {
+    pub fn new(expand: Pointwise, depthwise: Depthwise, keeps_input: bool, deconv: Option<Deconv2x2>) -> Self {
         assert_eq!(expand.output(), depthwise.input());
         assert!(!keeps_input || depthwise.input() == depthwise.output());
-        assert!(
-            deconv
-                .as_ref()
-                .is_none_or(|deconv| deconv.input() == depthwise.output())
-        );
-        Self {
-            expand,
-            depthwise,
-            deconv,
-            keeps_input,
-        }
+        assert!(deconv.as_ref().is_none_or(|deconv| deconv.input() == depthwise.output()));
+        Self { expand, depthwise, deconv, keeps_input }
     }
 
     /// The output image.
     pub fn output(&self) -> Shape {
-        self.deconv
-            .as_ref()
-            .map_or(self.depthwise.output(), Deconv2x2::output)
+        self.deconv.as_ref().map_or(self.depthwise.output(), Deconv2x2::output)
     }
 
     /// Computes `output`; a residual in `source` is not read.
@@ -61,41 +45,21 @@ impl Expanded {
         self.expand.check(&source);
         assert_eq!(output.len(), self.output().len());
         let rows = self.depthwise.output().height;
-        let group = GROUP_ROWS
-            .into_iter()
-            .find(|&group| rows.is_multiple_of(group))
-            .unwrap_or(1);
+        let group = GROUP_ROWS.into_iter().find(|&group| rows.is_multiple_of(group)).unwrap_or(1);
         let expanded = self.depthwise.input();
         let expansion = expanded.len() / rows * self.expand.input().channels;
         let work = (self.depthwise.work() + expansion) * group;
-        let source = PointwiseInput {
-            residual: None,
-            ..source
-        };
-        pool.rows(
-            output,
-            rows / group,
-            work,
-            self.scratch_len(),
-            |first, output, scratch| {
-                let kernel = ExpandedRows {
-                    layers: self,
-                    source,
-                    first: first * group,
-                    output,
-                    scratch,
-                };
-                self.depthwise.level().run(kernel);
-            },
-        );
+        let source = PointwiseInput { residual: None, ..source };
+        pool.rows(output, rows / group, work, self.scratch_len(), |first, output, scratch| {
+            let kernel = ExpandedRows { layers: self, source, first: first * group, output, scratch };
+            self.depthwise.level().run(kernel);
+        });
     }
 
     /// A depthwise row, if it goes on to the transposed convolution, and that one's scratch.
     fn tail_len(&self) -> (usize, usize) {
         let row = self.depthwise.output().width * self.depthwise.output().channels;
-        self.deconv
-            .as_ref()
-            .map_or((0, 0), |deconv| (row, deconv.scratch_len()))
+        self.deconv.as_ref().map_or((0, 0), |deconv| (row, deconv.scratch_len()))
     }
 
     fn scratch_len(&self) -> usize {
@@ -115,27 +79,14 @@ struct ExpandedRows<'a> {
 impl Kernel for ExpandedRows<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Expanded {
-            expand,
-            depthwise,
-            deconv,
-            keeps_input,
-        } = self.layers;
+        let Expanded { expand, depthwise, deconv, keeps_input } = self.layers;
         let (row_len, blocks_len) = self.layers.tail_len();
         let (memory, scratch) = self.scratch.split_at_mut(depthwise.ring_len());
         let (row_memory, scratch) = scratch.split_at_mut(row_len);
         let (blocks, scratch) = scratch.split_at_mut(blocks_len);
         let mut ring = Ring::new(depthwise, memory);
-        let mut source = Expansion {
-            expand,
-            source: self.source,
-            scratch,
-        };
-        let residual = if *keeps_input {
-            Residual::Input
-        } else {
-            Residual::None
-        };
+        let mut source = Expansion { expand, source: self.source, scratch };
+        let residual = if *keeps_input { Residual::Input } else { Residual::None };
         let step = self.layers.output().len() / depthwise.output().height;
         for (i, output) in self.output.chunks_exact_mut(step).enumerate() {
             let row = self.first + i;
@@ -162,13 +113,7 @@ impl RowSource for Expansion<'_> {
     #[inline(always)]
     fn write<V: Vector>(&mut self, row: usize, output: &mut [f32]) {
         let first = row * self.expand.input().width;
-        let rows = PixelRows {
-            conv: self.expand,
-            source: self.source,
-            first,
-            output,
-            scratch: &mut *self.scratch,
-        };
+        let rows = PixelRows { conv: self.expand, source: self.source, first, output, scratch: &mut *self.scratch };
         rows.run::<V>();
     }
 }

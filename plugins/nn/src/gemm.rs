@@ -25,22 +25,14 @@ impl PackedWeights {
     /// Packs `columns` rows of `depth` weights, as TFLite stores them (output channel first).
     pub(crate) fn new(level: Level, weights: &[f32], bias: &[f32], depth: usize) -> Self {
         let columns = bias.len();
-        assert_eq!(
-            weights.len(),
-            columns * depth,
-            "weights are output channels x depth"
-        );
+        assert_eq!(weights.len(), columns * depth, "weights are output channels x depth");
         let lanes = level.lanes();
         let mut panels = Buffer::zeroed(columns.div_ceil(lanes) * lanes * depth);
         let mut packed_bias = Buffer::zeroed(columns.div_ceil(lanes) * lanes);
         packed_bias[..columns].copy_from_slice(bias);
         let mut at = 0;
         for first in (0..columns).step_by(PANEL * lanes) {
-            let width = if columns - first > lanes {
-                PANEL * lanes
-            } else {
-                lanes
-            };
+            let width = if columns - first > lanes { PANEL * lanes } else { lanes };
             for k in 0..depth {
                 for column in first..columns.min(first + width) {
                     panels[at + column - first] = weights[column * depth + k];
@@ -48,12 +40,7 @@ impl PackedWeights {
                 at += width;
             }
         }
-        Self {
-            panels,
-            bias: packed_bias,
-            depth,
-            columns,
-        }
+        Self { panels, bias: packed_bias, depth, columns }
     }
 }
 
@@ -91,17 +78,9 @@ impl Rows<'_> {
             return;
         }
         let columns = self.weights.columns;
-        let reach = self
-            .segments
-            .iter()
-            .map(|s| s.offset + s.len)
-            .max()
-            .unwrap_or(0);
+        let reach = self.segments.iter().map(|s| s.offset + s.len).max().unwrap_or(0);
         assert!(self.input.len() >= (self.count - 1) * self.input_step + reach);
-        assert_eq!(
-            self.segments.iter().map(|s| s.len).sum::<usize>(),
-            self.weights.depth
-        );
+        assert_eq!(self.segments.iter().map(|s| s.len).sum::<usize>(), self.weights.depth);
         assert_eq!(self.output.len(), self.count * columns);
         assert!(self.residual.is_none_or(|r| r.len() == self.output.len()));
         // SAFETY: the lengths of input, weights, residual and output were checked above.
@@ -157,12 +136,7 @@ impl Rows<'_> {
     }
 
     #[inline(always)]
-    unsafe fn tile<V: Vector, const M: usize, const N: usize>(
-        &mut self,
-        row: usize,
-        column: usize,
-        panel: *const f32,
-    ) {
+    unsafe fn tile<V: Vector, const M: usize, const N: usize>(&mut self, row: usize, column: usize, panel: *const f32) {
         // SAFETY: the bias is padded to whole vectors; the segments are the caller's promise; a panel has
         // `depth` rows of `N` vectors.
         let mut sums = unsafe {
@@ -175,10 +149,7 @@ impl Rows<'_> {
             }
             let mut weight = panel;
             for segment in self.segments {
-                let input = self
-                    .input
-                    .as_ptr()
-                    .add(row * self.input_step + segment.offset);
+                let input = self.input.as_ptr().add(row * self.input_step + segment.offset);
                 for k in 0..segment.len {
                     let mut columns = [V::splat(0.0); N];
                     for (n, value) in columns.iter_mut().enumerate() {

@@ -4,10 +4,7 @@
 //! there are frames. Running allocates nothing, and its results do not depend on the number of threads.
 //! Invariant: `unsafe` is used for vector instructions, for memory shared within a [`Pool`] section and for
 //! aligned [`Buffer`]s, never to skip a bounds check that a caller could make fail.
-#![allow(
-    unsafe_code,
-    reason = "vector intrinsics, and a thread pool that lends stack memory to its threads"
-)]
+#![allow(unsafe_code, reason = "vector intrinsics, and a thread pool that lends stack memory to its threads")]
 
 mod activation;
 mod buffer;

@@ -11,18 +11,12 @@ unsafe impl<T: Send> Sync for Parts<T> {}
 
 impl<T> Parts<T> {
     pub(crate) fn new(slice: &mut [T]) -> Self {
-        Self {
-            start: slice.as_mut_ptr(),
-            len: slice.len(),
-        }
+        Self { start: slice.as_mut_ptr(), len: slice.len() }
     }
 
     /// # Safety
     /// The slice given to `new` is still borrowed, and no other part in use overlaps `begin..end`.
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "the contract forbids overlapping parts"
-    )]
+    #[expect(clippy::mut_from_ref, reason = "the contract forbids overlapping parts")]
     pub(crate) unsafe fn slice(&self, begin: usize, end: usize) -> &mut [T] {
         assert!(begin <= end && end <= self.len);
         // SAFETY: in bounds by the assertion, unaliased by the contract.

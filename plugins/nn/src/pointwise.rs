@@ -36,12 +36,7 @@ pub struct PointwiseInput<'a> {
 impl<'a> PointwiseInput<'a> {
     /// The input alone.
     pub const fn plain(input: &'a [f32]) -> Self {
-        Self {
-            input,
-            gate: None,
-            addend: None,
-            residual: None,
-        }
+        Self { input, gate: None, addend: None, residual: None }
     }
 }
 
@@ -50,25 +45,10 @@ impl Pointwise {
     ///
     /// # Panics
     /// When the weights' length is not the product of the channels.
-    pub fn new(
-        level: Level,
-        input: Shape,
-        weights: &[f32],
-        bias: &[f32],
-        activation: Activation,
-    ) -> Self {
+    pub fn new(level: Level, input: Shape, weights: &[f32], bias: &[f32], activation: Activation) -> Self {
         let depth = input.channels;
         let weights = PackedWeights::new(level, weights, bias, depth);
-        Self {
-            level,
-            input,
-            weights,
-            segment: [Segment {
-                offset: 0,
-                len: depth,
-            }],
-            activation,
-        }
+        Self { level, input, weights, segment: [Segment { offset: 0, len: depth }], activation }
     }
 
     /// The input image.
@@ -78,10 +58,7 @@ impl Pointwise {
 
     /// The output image.
     pub fn output(&self) -> Shape {
-        Shape {
-            channels: self.weights.columns,
-            ..self.input
-        }
+        Shape { channels: self.weights.columns, ..self.input }
     }
 
     /// The scratch memory that rows of pixels need, in f32.
@@ -104,36 +81,15 @@ impl Pointwise {
         self.check(&source);
         assert_eq!(output.len(), self.output().len());
         assert!(source.residual.is_none_or(|r| r.len() == output.len()));
-        let Shape {
-            height,
-            width,
-            channels,
-        } = self.input;
+        let Shape { height, width, channels } = self.input;
         let work = width * channels * self.weights.columns;
-        pool.rows(
-            output,
-            height,
-            work,
-            self.scratch_len(),
-            |first, output, scratch| {
-                self.level.run(PixelRows {
-                    conv: self,
-                    source,
-                    first: first * width,
-                    output,
-                    scratch,
-                });
-            },
-        );
+        pool.rows(output, height, work, self.scratch_len(), |first, output, scratch| {
+            self.level.run(PixelRows { conv: self, source, first: first * width, output, scratch });
+        });
     }
 
     #[inline(always)]
-    pub(crate) fn pixels<V: Vector>(
-        &self,
-        input: &[f32],
-        residual: Option<&[f32]>,
-        output: &mut [f32],
-    ) {
+    pub(crate) fn pixels<V: Vector>(&self, input: &[f32], residual: Option<&[f32]>, output: &mut [f32]) {
         let rows = Rows {
             weights: &self.weights,
             activation: self.activation,
@@ -164,10 +120,7 @@ impl Kernel for PixelRows<'_> {
         let (depth, columns) = (self.conv.weights.depth, self.conv.weights.columns);
         let end = self.first + self.output.len() / columns;
         let Some(gate) = self.source.gate else {
-            let residual = self
-                .source
-                .residual
-                .map(|r| &r[self.first * columns..end * columns]);
+            let residual = self.source.residual.map(|r| &r[self.first * columns..end * columns]);
             let input = &self.source.input[self.first * depth..end * depth];
             self.conv.pixels::<V>(input, residual, self.output);
             return;
@@ -176,16 +129,8 @@ impl Kernel for PixelRows<'_> {
             let (first, count) = (self.first + i * BLOCK, output.len() / columns);
             let input = first * depth..(first + count) * depth;
             let block = &mut self.scratch[..count * depth];
-            gate_block::<V>(
-                &self.source.input[input.clone()],
-                gate,
-                self.source.addend.map(|a| &a[input]),
-                block,
-            );
-            let residual = self
-                .source
-                .residual
-                .map(|r| &r[first * columns..][..output.len()]);
+            gate_block::<V>(&self.source.input[input.clone()], gate, self.source.addend.map(|a| &a[input]), block);
+            let residual = self.source.residual.map(|r| &r[first * columns..][..output.len()]);
             self.conv.pixels::<V>(block, residual, output);
         }
     }
@@ -193,12 +138,7 @@ impl Kernel for PixelRows<'_> {
 
 /// `output = input * gate + addend`, the gate repeated for each pixel.
 #[inline(always)]
-pub(crate) fn gate_block<V: Vector>(
-    input: &[f32],
-    gate: &[f32],
-    addend: Option<&[f32]>,
-    output: &mut [f32],
-) {
+pub(crate) fn gate_block<V: Vector>(input: &[f32], gate: &[f32], addend: Option<&[f32]>, output: &mut [f32]) {
     let channels = gate.len();
     assert!(input.len() == output.len() && addend.is_none_or(|a| a.len() == input.len()));
     assert_eq!(input.len() % channels, 0);
@@ -210,9 +150,7 @@ pub(crate) fn gate_block<V: Vector>(
             for at in (channel..input.len()).step_by(channels) {
                 let value: V = load_up_to(input.as_ptr().add(at), count);
                 let value = match addend {
-                    Some(addend) => {
-                        value.mul_add(factor, load_up_to(addend.as_ptr().add(at), count))
-                    }
+                    Some(addend) => value.mul_add(factor, load_up_to(addend.as_ptr().add(at), count)),
                     None => value.mul(factor),
                 };
                 store_up_to(value, output.as_mut_ptr().add(at), count);

@@ -67,23 +67,13 @@ impl Pool {
     /// When the system refuses a thread.
     pub fn new(threads: usize) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let mut pool = Self {
-            shared,
-            workers: Vec::new(),
-            scratch: Vec::new(),
-            section: 0,
-        };
+        let mut pool = Self { shared, workers: Vec::new(), scratch: Vec::new(), section: 0 };
         for index in 1..threads.max(1) {
             let parked = Arc::new(AtomicBool::new(false));
             let (shared, flag) = (Arc::clone(&pool.shared), Arc::clone(&parked));
-            let handle = thread::Builder::new()
-                .name(format!("segue-nn-{index}"))
-                .spawn(move || work(&shared, &flag, index))?;
-            pool.workers.push(Worker {
-                thread: handle.thread().clone(),
-                parked,
-                handle: Some(handle),
-            });
+            let handle =
+                thread::Builder::new().name(format!("segue-nn-{index}")).spawn(move || work(&shared, &flag, index))?;
+            pool.workers.push(Worker { thread: handle.thread().clone(), parked, handle: Some(handle) });
         }
         pool.scratch.resize_with(pool.threads(), Buffer::default);
         Ok(pool)
@@ -101,10 +91,7 @@ impl Pool {
     /// # Panics
     /// When a task panics, with its panic, after all other threads have left the section.
     pub fn run(&mut self, chunks: usize, scratch_len: usize, task: Task<'_>) {
-        assert!(
-            chunks as u64 <= CHUNK_MASK,
-            "{chunks} chunks are more than a section can have"
-        );
+        assert!(chunks as u64 <= CHUNK_MASK, "{chunks} chunks are more than a section can have");
         for scratch in &mut self.scratch {
             scratch.grow(scratch_len);
         }
@@ -120,18 +107,10 @@ impl Pool {
         // it done, and this function returns only once all chunks are done.
         let task = unsafe { std::mem::transmute::<Task<'_>, Task<'static>>(task) };
         let scratch = self.scratch.as_mut_ptr();
-        let mut job = Job {
-            task,
-            scratch,
-            done: AtomicUsize::new(0),
-            panic: Mutex::new(None),
-        };
+        let mut job = Job { task, scratch, done: AtomicUsize::new(0), panic: Mutex::new(None) };
         self.section += 1;
         self.shared.job.store(&raw mut job, Ordering::Relaxed);
-        self.shared.ticket.store(
-            (self.section << CHUNK_BITS) | chunks as u64,
-            Ordering::SeqCst,
-        );
+        self.shared.ticket.store((self.section << CHUNK_BITS) | chunks as u64, Ordering::SeqCst);
         for worker in &self.workers {
             if worker.parked.load(Ordering::SeqCst) {
                 worker.thread.unpark();
@@ -142,11 +121,7 @@ impl Pool {
         while job.done.load(Ordering::Acquire) < chunks {
             relax(&mut spins);
         }
-        let panic = job
-            .panic
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let panic = job.panic.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(panic) = panic {
             resume_unwind(panic);
         }
@@ -166,11 +141,7 @@ impl Pool {
         scratch_len: usize,
         task: impl Fn(usize, &mut [T], &mut [f32]) + Sync,
     ) {
-        assert_eq!(
-            output.len() % rows.max(1),
-            0,
-            "the output is not whole rows"
-        );
+        assert_eq!(output.len() % rows.max(1), 0, "the output is not whole rows");
         let row_len = output.len() / rows.max(1);
         let chunks = self.chunks(rows, work_per_row);
         let parts = Parts::new(output);
@@ -188,10 +159,7 @@ impl Pool {
             1 => 1,
             threads => threads * CHUNKS_PER_THREAD,
         };
-        (rows * work_per_row / WORK_PER_CHUNK)
-            .min(most)
-            .min(rows)
-            .max(1)
+        (rows * work_per_row / WORK_PER_CHUNK).min(most).min(rows).max(1)
     }
 }
 
@@ -214,12 +182,7 @@ impl Shared {
         let mut ticket = self.ticket.load(Ordering::Acquire);
         while ticket & CHUNK_MASK != 0 {
             let job = self.job.load(Ordering::Relaxed);
-            match self.ticket.compare_exchange_weak(
-                ticket,
-                ticket - 1,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            ) {
+            match self.ticket.compare_exchange_weak(ticket, ticket - 1, Ordering::AcqRel, Ordering::Acquire) {
                 Err(now) => ticket = now,
                 Ok(_) => {
                     // SAFETY: the ticket did not change between reading `job` and claiming, and a section's
@@ -254,9 +217,7 @@ fn work(shared: &Shared, parked: &AtomicBool, thread: usize) {
         }
         parked.store(true, Ordering::SeqCst);
         // Looked at once more after the flag is up: whoever publishes later sees the flag and unparks.
-        if shared.ticket.load(Ordering::SeqCst) & CHUNK_MASK == 0
-            && !shared.stop.load(Ordering::SeqCst)
-        {
+        if shared.ticket.load(Ordering::SeqCst) & CHUNK_MASK == 0 && !shared.stop.load(Ordering::SeqCst) {
             thread::park();
         }
         parked.store(false, Ordering::SeqCst);

@@ -34,10 +34,7 @@ pub struct Normalisation {
 
 impl Normalisation {
     /// Values from 0 to 1, as they are.
-    pub const UNIT: Self = Self {
-        mean: [0.0; CHANNELS],
-        scale: [1.0; CHANNELS],
-    };
+    pub const UNIT: Self = Self { mean: [0.0; CHANNELS], scale: [1.0; CHANNELS] };
 }
 
 /// Resizes frames to one size; keeps its filters while the frame's size stays the same.
@@ -64,13 +61,7 @@ struct Filters {
 impl Preprocessor {
     /// A preprocessor to `(width, height)` pixels that allocates when it first sees a frame size.
     pub fn new(level: Level, output: (usize, usize), normalisation: Normalisation) -> Self {
-        Self {
-            level,
-            output,
-            normalisation,
-            rows: Filters::default(),
-            columns: Filters::default(),
-        }
+        Self { level, output, normalisation, rows: Filters::default(), columns: Filters::default() }
     }
 
     /// Fills `output` (height x width x 3 f32) from `frame`.
@@ -79,36 +70,18 @@ impl Preprocessor {
     /// When a side of the frame is 0, or a slice is too short for its size.
     pub fn run(&mut self, pool: &mut Pool, frame: RgbFrame<'_>, output: &mut [f32]) {
         let (width, height) = self.output;
-        assert!(
-            frame.width > 0 && frame.height > 0,
-            "the frame has no pixels"
-        );
+        assert!(frame.width > 0 && frame.height > 0, "the frame has no pixels");
         assert!(frame.stride >= frame.width * CHANNELS, "rows overlap");
-        assert!(
-            frame.bytes.len() >= frame.stride * (frame.height - 1) + frame.width * CHANNELS,
-            "the frame is short"
-        );
+        assert!(frame.bytes.len() >= frame.stride * (frame.height - 1) + frame.width * CHANNELS, "the frame is short");
         assert_eq!(output.len(), width * height * CHANNELS);
         self.rows.fit(frame.height, height);
         self.columns.fit(frame.width, width);
         let scratch_len = frame.width * CHANNELS + SLACK;
         let work = frame.width * CHANNELS * self.rows.taps + self.columns.weights.len() * 4;
-        pool.rows(
-            output,
-            height,
-            work,
-            scratch_len,
-            |first, output, scratch| {
-                let blended = &mut scratch[..scratch_len];
-                self.level.run(FrameRows {
-                    preprocessor: self,
-                    frame,
-                    first,
-                    blended,
-                    output,
-                });
-            },
-        );
+        pool.rows(output, height, work, scratch_len, |first, output, scratch| {
+            let blended = &mut scratch[..scratch_len];
+            self.level.run(FrameRows { preprocessor: self, frame, first, blended, output });
+        });
     }
 }
 
@@ -129,8 +102,7 @@ impl Filters {
             let weight = |at: usize| (1.0 - ((at as f64 + 0.5 - centre) / support).abs()).max(0.0);
             let total: f64 = (first..first + self.taps).map(weight).sum();
             self.starts.push(first);
-            self.weights
-                .extend((first..first + self.taps).map(|at| (weight(at) / total) as f32));
+            self.weights.extend((first..first + self.taps).map(|at| (weight(at) / total) as f32));
         }
     }
 
@@ -152,13 +124,7 @@ struct FrameRows<'a> {
 impl Kernel for FrameRows<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Preprocessor {
-            output: (width, _),
-            normalisation,
-            rows,
-            columns,
-            ..
-        } = self.preprocessor;
+        let Preprocessor { output: (width, _), normalisation, rows, columns, .. } = self.preprocessor;
         let row_len = self.frame.width * CHANNELS;
         for (i, output) in self.output.chunks_exact_mut(width * CHANNELS).enumerate() {
             let (first, weights) = rows.get(self.first + i);
@@ -190,11 +156,7 @@ fn blend_rows<V: Vector>(bytes: &[u8], stride: usize, weights: &[f32], output: &
         unsafe { sum.store(output.as_mut_ptr().add(at)) };
     }
     for (at, value) in output.iter_mut().enumerate().skip(whole) {
-        *value = weights
-            .iter()
-            .enumerate()
-            .map(|(row, weight)| f32::from(bytes[row * stride + at]) * weight)
-            .sum();
+        *value = weights.iter().enumerate().map(|(row, weight)| f32::from(bytes[row * stride + at]) * weight).sum();
     }
 }
 
@@ -202,22 +164,14 @@ fn blend_rows<V: Vector>(bytes: &[u8], stride: usize, weights: &[f32], output: &
 ///
 /// One pixel is a vector of four whose last lane is of no use, on all levels: wider ones would be as empty.
 #[inline(always)]
-fn blend_columns(
-    blended: &[f32],
-    columns: &Filters,
-    normalisation: &Normalisation,
-    output: &mut [f32],
-) {
+fn blend_columns(blended: &[f32], columns: &Filters, normalisation: &Normalisation, output: &mut [f32]) {
     let (mut scale, mut offset) = ([0.0; 4], [0.0; 4]);
     for channel in 0..CHANNELS {
         scale[channel] = normalisation.scale[channel] / 255.0;
         offset[channel] = -normalisation.mean[channel] * normalisation.scale[channel];
     }
     assert!(blended.len() >= columns.input * CHANNELS + SLACK);
-    let filters = columns
-        .starts
-        .iter()
-        .zip(columns.weights.chunks_exact(columns.taps));
+    let filters = columns.starts.iter().zip(columns.weights.chunks_exact(columns.taps));
     for (pixel, (&start, weights)) in output.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(filters) {
         // SAFETY: `taps` pixels from `start` on are within the row, and after it there is slack for the last
         // lane; the two arrays and the result are of four f32.
@@ -228,10 +182,7 @@ fn blend_columns(
                 sum = Portable::load(from).mul_add(Portable::splat(weight), sum);
                 from = from.add(CHANNELS);
             }
-            let value = sum.mul_add(
-                Portable::load(scale.as_ptr()),
-                Portable::load(offset.as_ptr()),
-            );
+            let value = sum.mul_add(Portable::load(scale.as_ptr()), Portable::load(offset.as_ptr()));
             value.store_first(pixel.as_mut_ptr(), CHANNELS);
         }
     }

@@ -38,11 +38,7 @@ impl Sampling {
             };
             let at = at.clamp(0.0, (input - 1) as f32);
             let low = at as usize;
-            Tap {
-                low,
-                high: (low + 1).min(input - 1),
-                weight: at - low as f32,
-            }
+            Tap { low, high: (low + 1).min(input - 1), weight: at - low as f32 }
         })
     }
 }
@@ -58,30 +54,15 @@ pub struct Resize {
 
 impl Resize {
     /// A resize of `input` to `height` by `width`.
-    pub fn new(
-        level: Level,
-        input: Shape,
-        height: usize,
-        width: usize,
-        sampling: Sampling,
-    ) -> Self {
+    pub fn new(level: Level, input: Shape, height: usize, width: usize, sampling: Sampling) -> Self {
         let rows = sampling.taps(input.height, height).collect();
         let columns = sampling.taps(input.width, width).collect();
-        Self {
-            level,
-            input,
-            rows,
-            columns,
-        }
+        Self { level, input, rows, columns }
     }
 
     /// The output image.
     pub fn output(&self) -> Shape {
-        Shape {
-            height: self.rows.len(),
-            width: self.columns.len(),
-            channels: self.input.channels,
-        }
+        Shape { height: self.rows.len(), width: self.columns.len(), channels: self.input.channels }
     }
 
     /// Computes `output` from `input`.
@@ -92,22 +73,10 @@ impl Resize {
         assert!(input.len() == self.input.len() && output.len() == self.output().len());
         let row_len = self.input.width * self.input.channels;
         let work = self.columns.len() * self.input.channels * 3;
-        pool.rows(
-            output,
-            self.rows.len(),
-            work,
-            row_len,
-            |first, output, scratch| {
-                let blended = &mut scratch[..row_len];
-                self.level.run(ResizedRows {
-                    resize: self,
-                    input,
-                    first,
-                    output,
-                    blended,
-                });
-            },
-        );
+        pool.rows(output, self.rows.len(), work, row_len, |first, output, scratch| {
+            let blended = &mut scratch[..row_len];
+            self.level.run(ResizedRows { resize: self, input, first, output, blended });
+        });
     }
 }
 
@@ -122,23 +91,11 @@ struct ResizedRows<'a> {
 impl Kernel for ResizedRows<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Resize {
-            input,
-            rows,
-            columns,
-            ..
-        } = self.resize;
+        let Resize { input, rows, columns, .. } = self.resize;
         let row_len = input.width * input.channels;
-        for (i, output) in self
-            .output
-            .chunks_exact_mut(columns.len() * input.channels)
-            .enumerate()
-        {
+        for (i, output) in self.output.chunks_exact_mut(columns.len() * input.channels).enumerate() {
             let tap = rows[self.first + i];
-            let (low, high) = (
-                &self.input[tap.low * row_len..],
-                &self.input[tap.high * row_len..],
-            );
+            let (low, high) = (&self.input[tap.low * row_len..], &self.input[tap.high * row_len..]);
             blend::<V>(&low[..row_len], &high[..row_len], tap.weight, self.blended);
             stretch::<V>(self.blended, columns, input.channels, output);
         }
@@ -156,11 +113,7 @@ pub(crate) fn blend<V: Vector>(low: &[f32], high: &[f32], weight: f32, output: &
         unsafe {
             let low: V = load_up_to(low.as_ptr().add(at), len - at);
             let high: V = load_up_to(high.as_ptr().add(at), len - at);
-            store_up_to(
-                high.sub(low).mul_add(weight, low),
-                output.as_mut_ptr().add(at),
-                len - at,
-            );
+            store_up_to(high.sub(low).mul_add(weight, low), output.as_mut_ptr().add(at), len - at);
         }
     }
 }
@@ -178,11 +131,7 @@ fn stretch<V: Vector>(input: &[f32], columns: &[Tap], channels: usize, output: &
             unsafe {
                 let low: V = load_up_to(input.as_ptr().add(tap.low * channels + channel), count);
                 let high: V = load_up_to(input.as_ptr().add(tap.high * channels + channel), count);
-                store_up_to(
-                    high.sub(low).mul_add(weight, low),
-                    pixel.as_mut_ptr().add(channel),
-                    count,
-                );
+                store_up_to(high.sub(low).mul_add(weight, low), pixel.as_mut_ptr().add(channel), count);
             }
         }
     }

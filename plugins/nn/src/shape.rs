@@ -50,39 +50,19 @@ impl Axis {
     pub fn same(input: usize, kernel: usize, stride: usize, dilation: usize) -> Self {
         let output = input.div_ceil(stride);
         let covered = (output.max(1) - 1) * stride + (kernel - 1) * dilation + 1;
-        Self {
-            kernel,
-            stride,
-            dilation,
-            before: covered.saturating_sub(input) / 2,
-            input,
-            output,
-        }
+        Self { kernel, stride, dilation, before: covered.saturating_sub(input) / 2, input, output }
     }
 
     /// TensorFlow's VALID padding: only windows that lie inside the input.
     pub fn valid(input: usize, kernel: usize, stride: usize, dilation: usize) -> Self {
         let window = (kernel - 1) * dilation + 1;
-        let output = if input < window {
-            0
-        } else {
-            (input - window) / stride + 1
-        };
-        Self {
-            kernel,
-            stride,
-            dilation,
-            before: 0,
-            input,
-            output,
-        }
+        let output = if input < window { 0 } else { (input - window) / stride + 1 };
+        Self { kernel, stride, dilation, before: 0, input, output }
     }
 
     /// The input pixel under tap `tap` of the window for `output`, unless that is padding.
     pub(crate) fn source(&self, output: usize, tap: usize) -> Option<usize> {
-        (output * self.stride + tap * self.dilation)
-            .checked_sub(self.before)
-            .filter(|&at| at < self.input)
+        (output * self.stride + tap * self.dilation).checked_sub(self.before).filter(|&at| at < self.input)
     }
 
     /// How many pixels all windows reach over, padding included.

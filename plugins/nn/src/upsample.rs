@@ -50,12 +50,7 @@ impl Columns {
 impl LabelUpsampler {
     /// An upsampler that allocates when it first sees a size.
     pub fn new(level: Level) -> Self {
-        Self {
-            level,
-            input: (0, 0),
-            rows: Vec::new(),
-            columns: Columns::default(),
-        }
+        Self { level, input: (0, 0), rows: Vec::new(), columns: Columns::default() }
     }
 
     /// Stretches `plane` (`(width, height)` probabilities of class 1) to `size` (`(width, height)` pixels).
@@ -75,10 +70,7 @@ impl LabelUpsampler {
         confidences: &mut [u8],
     ) {
         let (width, height) = size;
-        assert!(
-            width > 0 && height > 0 && !plane.is_empty(),
-            "a plane has no pixels"
-        );
+        assert!(width > 0 && height > 0 && !plane.is_empty(), "a plane has no pixels");
         assert_eq!(plane.len(), plane_size.0 * plane_size.1);
         assert!(labels.len() == width * height && confidences.len() == width * height);
         self.fit(plane_size, size);
@@ -89,12 +81,8 @@ impl LabelUpsampler {
             let (first, end) = (height * chunk / chunks, height * (chunk + 1) / chunks);
             let (low, high) = scratch[..2 * row_len].split_at_mut(row_len);
             // SAFETY: chunks are run once each, and their row ranges do not overlap.
-            let outputs = unsafe {
-                (
-                    labels.slice(first * width, end * width),
-                    confidences.slice(first * width, end * width),
-                )
-            };
+            let outputs =
+                unsafe { (labels.slice(first * width, end * width), confidences.slice(first * width, end * width)) };
             let rows = &self.rows[first..end];
             self.level.run(LabelRows {
                 plane,
@@ -115,8 +103,7 @@ impl LabelUpsampler {
         self.input = plane_size;
         self.columns.fit(plane_size.0, width);
         self.rows.clear();
-        self.rows
-            .extend(Sampling::HalfPixelCentres.taps(plane_size.1, height));
+        self.rows.extend(Sampling::HalfPixelCentres.taps(plane_size.1, height));
     }
 }
 
@@ -136,11 +123,7 @@ impl Kernel for LabelRows<'_> {
         let width = self.columns.count;
         let (mut low, mut high) = (self.low, self.high);
         let (mut low_row, mut high_row) = (usize::MAX, usize::MAX);
-        let outputs = self
-            .outputs
-            .0
-            .chunks_exact_mut(width)
-            .zip(self.outputs.1.chunks_exact_mut(width));
+        let outputs = self.outputs.0.chunks_exact_mut(width).zip(self.outputs.1.chunks_exact_mut(width));
         for (tap, (labels, confidences)) in self.rows.iter().zip(outputs) {
             if tap.low == high_row {
                 std::mem::swap(&mut low, &mut high);
@@ -170,30 +153,17 @@ fn stretch_row<V: Vector>(input: &[f32], columns: &Columns, output: &mut [f32]) 
         unsafe {
             let low = V::gather(input.as_ptr(), columns.low.as_ptr().add(x));
             let high = V::gather(input.as_ptr(), columns.high.as_ptr().add(x));
-            let value = high
-                .sub(low)
-                .mul_add(V::load(columns.weight.as_ptr().add(x)), low);
-            value
-                .max(V::splat(0.0))
-                .min(V::splat(1.0))
-                .store(output.as_mut_ptr().add(x));
+            let value = high.sub(low).mul_add(V::load(columns.weight.as_ptr().add(x)), low);
+            value.max(V::splat(0.0)).min(V::splat(1.0)).store(output.as_mut_ptr().add(x));
         }
     }
 }
 
 /// Labels one row from the two stretched rows it lies between.
 #[inline(always)]
-fn label_row<V: Vector>(
-    low: &[f32],
-    high: &[f32],
-    weight: f32,
-    labels: &mut [u8],
-    confidences: &mut [u8],
-) {
+fn label_row<V: Vector>(low: &[f32], high: &[f32], weight: f32, labels: &mut [u8], confidences: &mut [u8]) {
     let width = labels.len();
-    assert!(
-        confidences.len() == width && low.len().min(high.len()) >= width.next_multiple_of(PADDING)
-    );
+    assert!(confidences.len() == width && low.len().min(high.len()) >= width.next_multiple_of(PADDING));
     let weight = V::splat(weight);
     for x in (0..width).step_by(V::LANES) {
         // SAFETY: the stretched rows are padded to whole vectors.
@@ -202,9 +172,7 @@ fn label_row<V: Vector>(
             high.sub(low).mul_add(weight, low)
         };
         let label = probability.at_least(V::splat(0.5));
-        let winner = probability
-            .max(V::splat(1.0).sub(probability))
-            .mul(V::splat(255.0));
+        let winner = probability.max(V::splat(1.0).sub(probability)).mul(V::splat(255.0));
         if x + V::LANES <= width {
             // SAFETY: a whole vector of bytes is left in both rows.
             unsafe {

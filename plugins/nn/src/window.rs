@@ -14,30 +14,17 @@ pub struct Window {
 impl Window {
     /// The output image, given the input's channels become `channels`.
     pub const fn output(&self, channels: usize) -> Shape {
-        Shape {
-            height: self.rows.output,
-            width: self.columns.output,
-            channels,
-        }
+        Shape { height: self.rows.output, width: self.columns.output, channels }
     }
 
     /// Whether each output pixel is made from the input pixel at the same place alone.
     pub const fn is_pointwise(&self) -> bool {
-        self.rows.kernel == 1
-            && self.columns.kernel == 1
-            && self.rows.stride == 1
-            && self.columns.stride == 1
+        self.rows.kernel == 1 && self.columns.kernel == 1 && self.rows.stride == 1 && self.columns.stride == 1
     }
 }
 
 /// Copies input row `source` (or zeros, if it is padding) with its padding to `padded`.
-pub(crate) fn pad_row(
-    columns: &Axis,
-    channels: usize,
-    input: &[f32],
-    source: Option<usize>,
-    padded: &mut [f32],
-) {
+pub(crate) fn pad_row(columns: &Axis, channels: usize, input: &[f32], source: Option<usize>, padded: &mut [f32]) {
     let Some(source) = source else {
         padded.fill(0.0);
         return;

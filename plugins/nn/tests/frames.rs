@@ -3,67 +3,37 @@
 use segue_nn::{LabelUpsampler, Level, Normalisation, Pool, Preprocessor, RgbFrame};
 
 fn bytes(len: usize) -> Vec<u8> {
-    (0..len as u32)
-        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
-        .collect()
+    (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
 
 fn on_all(mut compute: impl FnMut(Level, &mut Pool)) {
     for threads in [1, 2] {
         let mut pool = Pool::new(threads).expect("threads can be had");
-        Level::available()
-            .into_iter()
-            .for_each(|level| compute(level, &mut pool));
+        Level::available().into_iter().for_each(|level| compute(level, &mut pool));
     }
 }
 
 fn plain_tap(input: usize, output: usize, at: usize) -> (usize, usize, f64) {
-    let place =
-        ((at as f64 + 0.5) * input as f64 / output as f64 - 0.5).clamp(0.0, (input - 1) as f64);
-    (
-        place as usize,
-        (place as usize + 1).min(input - 1),
-        place.fract(),
-    )
+    let place = ((at as f64 + 0.5) * input as f64 / output as f64 - 0.5).clamp(0.0, (input - 1) as f64);
+    (place as usize, (place as usize + 1).min(input - 1), place.fract())
 }
 
 #[test]
 fn labels_and_confidences_follow_the_interpolated_probability() {
-    let sizes = [
-        ((1, 1), (1, 1)),
-        ((4, 3), (17, 9)),
-        ((16, 16), (5, 40)),
-        ((256, 144), (640, 360)),
-        ((3, 3), (1, 2)),
-    ];
+    let sizes = [((1, 1), (1, 1)), ((4, 3), (17, 9)), ((16, 16), (5, 40)), ((256, 144), (640, 360)), ((3, 3), (1, 2))];
     for ((w, h), (width, height)) in sizes {
         let plane: Vec<f32> = bytes(w * h).iter().map(|&b| f32::from(b) / 255.0).collect();
         on_all(|level, pool| {
             let (mut labels, mut confidences) = (vec![9; width * height], vec![9; width * height]);
-            LabelUpsampler::new(level).run(
-                pool,
-                &plane,
-                (w, h),
-                (width, height),
-                &mut labels,
-                &mut confidences,
-            );
+            LabelUpsampler::new(level).run(pool, &plane, (w, h), (width, height), &mut labels, &mut confidences);
             for at in 0..width * height {
                 let (y0, y1, fy) = plain_tap(h, height, at / width);
                 let (x0, x1, fx) = plain_tap(w, width, at % width);
-                let row = |y: usize| {
-                    f64::from(plane[y * w + x0]) * (1.0 - fx) + f64::from(plane[y * w + x1]) * fx
-                };
+                let row = |y: usize| f64::from(plane[y * w + x0]) * (1.0 - fx) + f64::from(plane[y * w + x1]) * fx;
                 let p = row(y0) * (1.0 - fy) + row(y1) * fy;
                 let confidence = p.max(1.0 - p) * 255.0;
-                assert!(
-                    (f64::from(confidences[at]) - confidence).abs() <= 0.51,
-                    "{level:?} pixel {at}"
-                );
-                assert!(
-                    (p - 0.5).abs() < 1e-5 || labels[at] == u8::from(p >= 0.5),
-                    "{level:?} pixel {at}"
-                );
+                assert!((f64::from(confidences[at]) - confidence).abs() <= 0.51, "{level:?} pixel {at}");
+                assert!((p - 0.5).abs() < 1e-5 || labels[at] == u8::from(p >= 0.5), "{level:?} pixel {at}");
             }
         });
     }
@@ -73,14 +43,7 @@ fn labels_and_confidences_follow_the_interpolated_probability() {
 fn one_half_is_a_person_and_certainty_is_255() {
     on_all(|level, pool| {
         let (mut labels, mut confidences) = ([9; 3], [9; 3]);
-        LabelUpsampler::new(level).run(
-            pool,
-            &[0.5, 1.0, 0.0],
-            (3, 1),
-            (3, 1),
-            &mut labels,
-            &mut confidences,
-        );
+        LabelUpsampler::new(level).run(pool, &[0.5, 1.0, 0.0], (3, 1), (3, 1), &mut labels, &mut confidences);
         assert_eq!((labels, confidences), ([1, 1, 0], [128, 255, 255]));
     });
 }
@@ -91,18 +54,8 @@ fn an_upsampler_follows_changes_of_size() {
         let mut upsampler = LabelUpsampler::new(level);
         for (width, height) in [(8, 8), (4096, 2), (1, 1), (2, 4096), (8, 8)] {
             let (mut labels, mut confidences) = (vec![9; width * height], vec![9; width * height]);
-            upsampler.run(
-                pool,
-                &[0.9; 4],
-                (2, 2),
-                (width, height),
-                &mut labels,
-                &mut confidences,
-            );
-            assert!(
-                labels.iter().all(|&label| label == 1)
-                    && confidences.iter().all(|&c| c == 230 || c == 229)
-            );
+            upsampler.run(pool, &[0.9; 4], (2, 2), (width, height), &mut labels, &mut confidences);
+            assert!(labels.iter().all(|&label| label == 1) && confidences.iter().all(|&c| c == 230 || c == 229));
         }
     });
 }
@@ -111,26 +64,17 @@ fn an_upsampler_follows_changes_of_size() {
 fn plain_weights(input: usize, output: usize, at: usize) -> Vec<f64> {
     let scale = input as f64 / output as f64;
     let (centre, support) = ((at as f64 + 0.5) * scale, scale.max(1.0));
-    let weights: Vec<f64> = (0..input)
-        .map(|i| (1.0 - ((i as f64 + 0.5 - centre) / support).abs()).max(0.0))
-        .collect();
+    let weights: Vec<f64> = (0..input).map(|i| (1.0 - ((i as f64 + 0.5 - centre) / support).abs()).max(0.0)).collect();
     let total: f64 = weights.iter().sum();
     weights.into_iter().map(|weight| weight / total).collect()
 }
 
 #[test]
 fn preprocessing_resizes_without_aliasing_and_normalises() {
-    let normalisation = Normalisation {
-        mean: [0.1, 0.2, 0.3],
-        scale: [2.0, 1.0, 0.5],
-    };
-    for ((w, h), (width, height)) in [
-        ((1, 1), (4, 4)),
-        ((37, 23), (16, 9)),
-        ((8, 6), (16, 16)),
-        ((64, 48), (5, 50)),
-        ((5, 5), (5, 5)),
-    ] {
+    let normalisation = Normalisation { mean: [0.1, 0.2, 0.3], scale: [2.0, 1.0, 0.5] };
+    for ((w, h), (width, height)) in
+        [((1, 1), (4, 4)), ((37, 23), (16, 9)), ((8, 6), (16, 16)), ((64, 48), (5, 50)), ((5, 5), (5, 5))]
+    {
         let stride = w * 3 + 5;
         let frame = bytes(stride * h);
         let (columns, rows): (Vec<_>, Vec<_>) = (
@@ -139,31 +83,18 @@ fn preprocessing_resizes_without_aliasing_and_normalises() {
         );
         on_all(|level, pool| {
             let mut output = vec![f32::NAN; width * height * 3];
-            let source = RgbFrame {
-                bytes: &frame[..stride * (h - 1) + w * 3],
-                width: w,
-                height: h,
-                stride,
-            };
+            let source = RgbFrame { bytes: &frame[..stride * (h - 1) + w * 3], width: w, height: h, stride };
             Preprocessor::new(level, (width, height), normalisation).run(pool, source, &mut output);
             for (at, value) in output.iter().enumerate() {
                 let (y, x, c) = (at / 3 / width, at / 3 % width, at % 3);
                 let mut sum = 0.0;
-                for (iy, down) in rows[y]
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, weight)| **weight > 0.0)
-                {
+                for (iy, down) in rows[y].iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
                     for (ix, along) in columns[x].iter().enumerate() {
                         sum += f64::from(frame[iy * stride + ix * 3 + c]) * down * along;
                     }
                 }
-                let expected = (sum / 255.0 - f64::from(normalisation.mean[c]))
-                    * f64::from(normalisation.scale[c]);
-                assert!(
-                    (f64::from(*value) - expected).abs() < 1e-5,
-                    "{level:?} value {at}: {value}, {expected}"
-                );
+                let expected = (sum / 255.0 - f64::from(normalisation.mean[c])) * f64::from(normalisation.scale[c]);
+                assert!((f64::from(*value) - expected).abs() < 1e-5, "{level:?} value {at}: {value}, {expected}");
             }
         });
     }

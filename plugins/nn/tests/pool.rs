@@ -16,17 +16,10 @@ fn every_chunk_runs_exactly_once_in_thousands_of_short_sections() {
             pool.run(counts.len(), 8, &|chunk, scratch| {
                 scratch[..8].fill(chunk as f32);
                 counts[chunk].fetch_add(1, Ordering::Relaxed);
-                assert!(
-                    scratch[..8].iter().all(|&value| value == chunk as f32),
-                    "scratch is shared"
-                );
+                assert!(scratch[..8].iter().all(|&value| value == chunk as f32), "scratch is shared");
             });
         }
-        assert!(
-            counts
-                .iter()
-                .all(|count| count.load(Ordering::Relaxed) == 2000)
-        );
+        assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 2000));
     }
 }
 
@@ -36,10 +29,7 @@ fn all_threads_of_a_pool_work_at_once() {
     assert_eq!(pool.threads(), 3);
     let (barrier, names) = (Barrier::new(3), Mutex::new(Vec::new()));
     pool.run(3, 0, &|_, _| {
-        names
-            .lock()
-            .expect("no thread panicked")
-            .push(thread::current().id());
+        names.lock().expect("no thread panicked").push(thread::current().id());
         // Passes only if three threads are here together.
         barrier.wait();
     });
@@ -61,9 +51,7 @@ fn a_panic_reaches_the_caller_and_the_pool_works_on() {
     let mut pool = Pool::new(2).expect("threads can be had");
     for round in 0..20 {
         let section = catch_unwind(AssertUnwindSafe(|| {
-            pool.run(8, 0, &|chunk, _| {
-                assert_ne!(chunk, round % 8, "this chunk fails")
-            });
+            pool.run(8, 0, &|chunk, _| assert_ne!(chunk, round % 8, "this chunk fails"));
         }));
         assert!(section.is_err());
         let done = AtomicUsize::new(0);

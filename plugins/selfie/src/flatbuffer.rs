@@ -49,17 +49,9 @@ pub(crate) struct Vector<'a> {
     what: &'static str,
 }
 
-fn bytes<'a, const N: usize>(
-    file: &'a [u8],
-    at: usize,
-    what: &'static str,
-) -> Result<&'a [u8; N], Error> {
+fn bytes<'a, const N: usize>(file: &'a [u8], at: usize, what: &'static str) -> Result<&'a [u8; N], Error> {
     let rest = file.get(at..).and_then(<[u8]>::first_chunk);
-    rest.ok_or(Error::OutOfBounds {
-        what,
-        at,
-        len: file.len(),
-    })
+    rest.ok_or(Error::OutOfBounds { what, at, len: file.len() })
 }
 
 fn u32_at(file: &[u8], at: usize, what: &'static str) -> Result<usize, Error> {
@@ -69,15 +61,7 @@ fn u32_at(file: &[u8], at: usize, what: &'static str) -> Result<usize, Error> {
 /// Follows the offset stored at `at`, which counts from there.
 fn follow(file: &[u8], at: usize, what: &'static str) -> Result<usize, Error> {
     let target = at.saturating_add(u32_at(file, at, what)?);
-    if target < file.len() {
-        Ok(target)
-    } else {
-        Err(Error::OutOfBounds {
-            what,
-            at: target,
-            len: file.len(),
-        })
-    }
+    if target < file.len() { Ok(target) } else { Err(Error::OutOfBounds { what, at: target, len: file.len() }) }
 }
 
 impl<'a> Table<'a> {
@@ -90,10 +74,7 @@ impl<'a> Table<'a> {
         let back = i32::from_le_bytes(*bytes(file, at, what)?);
         let index_at = at as i64 - i64::from(back);
         let malformed = Error::FieldIndex { what, at: index_at };
-        let index = usize::try_from(index_at)
-            .ok()
-            .and_then(|at| file.get(at..))
-            .ok_or(malformed)?;
+        let index = usize::try_from(index_at).ok().and_then(|at| file.get(at..)).ok_or(malformed)?;
         let len = u16::from_le_bytes(*index.first_chunk().ok_or(malformed)?);
         let fields = index.get(4..usize::from(len)).ok_or(malformed)?;
         Ok(Self { file, at, fields })
@@ -106,20 +87,15 @@ impl<'a> Table<'a> {
     }
 
     pub(crate) fn u8(&self, slot: usize, default: u8, what: &'static str) -> Result<u8, Error> {
-        self.field(slot).map_or(Ok(default), |at| {
-            bytes(self.file, at, what).map(|[byte]| *byte)
-        })
+        self.field(slot).map_or(Ok(default), |at| bytes(self.file, at, what).map(|[byte]| *byte))
     }
 
     pub(crate) fn i32(&self, slot: usize, default: i32, what: &'static str) -> Result<i32, Error> {
-        self.field(slot).map_or(Ok(default), |at| {
-            bytes(self.file, at, what).map(|b| i32::from_le_bytes(*b))
-        })
+        self.field(slot).map_or(Ok(default), |at| bytes(self.file, at, what).map(|b| i32::from_le_bytes(*b)))
     }
 
     pub(crate) fn u32(&self, slot: usize, what: &'static str) -> Result<usize, Error> {
-        self.field(slot)
-            .map_or(Ok(0), |at| u32_at(self.file, at, what))
+        self.field(slot).map_or(Ok(0), |at| u32_at(self.file, at, what))
     }
 
     pub(crate) fn table(&self, slot: usize, what: &'static str) -> Result<Option<Self>, Error> {
@@ -130,39 +106,18 @@ impl<'a> Table<'a> {
     }
 
     /// A vector of elements of `size` bytes; empty if left out.
-    pub(crate) fn vector(
-        &self,
-        slot: usize,
-        size: usize,
-        what: &'static str,
-    ) -> Result<Vector<'a>, Error> {
+    pub(crate) fn vector(&self, slot: usize, size: usize, what: &'static str) -> Result<Vector<'a>, Error> {
         let file = self.file;
         let Some(field) = self.field(slot) else {
-            return Ok(Vector {
-                file,
-                at: 0,
-                count: 0,
-                what,
-            });
+            return Ok(Vector { file, at: 0, count: 0, what });
         };
         let at = follow(file, field, what)?;
         let count = u32_at(file, at, what)?;
-        let end = count
-            .checked_mul(size)
-            .and_then(|len| len.checked_add(at + 4));
+        let end = count.checked_mul(size).and_then(|len| len.checked_add(at + 4));
         if end.is_none_or(|end| end > file.len()) {
-            return Err(Error::OutOfBounds {
-                what,
-                at,
-                len: file.len(),
-            });
+            return Err(Error::OutOfBounds { what, at, len: file.len() });
         }
-        Ok(Vector {
-            file,
-            at: at + 4,
-            count,
-            what,
-        })
+        Ok(Vector { file, at: at + 4, count, what })
     }
 
     /// A vector of bytes, or a string's bytes.
@@ -180,28 +135,16 @@ impl<'a> Vector<'a> {
     /// The elements of a vector of 4-byte integers.
     pub(crate) fn i32s(self) -> impl Iterator<Item = i32> + 'a {
         let bytes = &self.file[self.at..self.at + 4 * self.count];
-        bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|chunk| i32::from_le_bytes(*chunk))
+        bytes.as_chunks().0.iter().map(|chunk| i32::from_le_bytes(*chunk))
     }
 
     /// The elements of a vector of tables.
     pub(crate) fn tables(self) -> impl Iterator<Item = Result<Table<'a>, Error>> {
-        (0..self.count).map(move |i| {
-            Table::new(
-                self.file,
-                follow(self.file, self.at + 4 * i, self.what)?,
-                self.what,
-            )
-        })
+        (0..self.count).map(move |i| Table::new(self.file, follow(self.file, self.at + 4 * i, self.what)?, self.what))
     }
 
     /// The first table.
     pub(crate) fn first(self) -> Result<Table<'a>, Error> {
-        self.tables()
-            .next()
-            .unwrap_or(Err(Error::Missing { what: self.what }))
+        self.tables().next().unwrap_or(Err(Error::Missing { what: self.what }))
     }
 }

@@ -28,9 +28,7 @@ impl Graph {
         if self.uses(value) != 1 {
             return None;
         }
-        self.layers
-            .iter()
-            .position(|layer| layer.reads().any(|read| read == value))
+        self.layers.iter().position(|layer| layer.reads().any(|read| read == value))
     }
 
     /// `layer -> activation` becomes a layer with that activation.
@@ -40,8 +38,7 @@ impl Graph {
             let LayerKind::Activation(activation) = self.layers[reader].kind else {
                 return None;
             };
-            (self.layers[i].kind.activation() == Some(Activation::None))
-                .then_some((i, reader, activation))
+            (self.layers[i].kind.activation() == Some(Activation::None)).then_some((i, reader, activation))
         });
         let Some((i, reader, activation)) = pair else {
             return false;
@@ -57,11 +54,9 @@ impl Graph {
         let pair = (0..self.layers.len()).find_map(|i| {
             let reader = self.only_reader(i)?;
             let linear = self.layers[reader].kind.activation() == Some(Activation::None);
-            let shrinks = self.shape(self.layers[i].input).pixels()
-                < self.shape(self.layers[i].output).pixels();
+            let shrinks = self.shape(self.layers[i].input).pixels() < self.shape(self.layers[i].output).pixels();
             let resize = matches!(self.layers[i].kind, LayerKind::Resize(_));
-            (resize && shrinks && linear && self.layers[reader].is_plain_pointwise())
-                .then_some((i, reader))
+            (resize && shrinks && linear && self.layers[reader].is_plain_pointwise()).then_some((i, reader))
         });
         let Some((resize, conv)) = pair else {
             return false;
@@ -101,18 +96,13 @@ impl Graph {
     /// `gate -> pointwise` and `gate -> add -> pointwise` become a pointwise convolution with a gated input.
     fn fuse_gate(&mut self) -> bool {
         let found = (0..self.layers.len()).find_map(|i| {
-            let reader = self
-                .only_reader(i)
-                .filter(|_| self.layers[i].kind == LayerKind::Gate)?;
+            let reader = self.only_reader(i).filter(|_| self.layers[i].kind == LayerKind::Gate)?;
             if self.layers[reader].takes_gate() {
                 return Some((i, None, reader));
             }
-            let conv = self
-                .only_reader(reader)
-                .filter(|_| self.layers[reader].kind == LayerKind::Add(Activation::None))?;
-            self.layers[conv]
-                .is_plain_pointwise()
-                .then_some((i, Some(reader), conv))
+            let conv =
+                self.only_reader(reader).filter(|_| self.layers[reader].kind == LayerKind::Add(Activation::None))?;
+            self.layers[conv].is_plain_pointwise().then_some((i, Some(reader), conv))
         });
         let Some((gate, add, conv)) = found else {
             return false;
@@ -134,14 +124,12 @@ impl Graph {
             let reader = self.only_reader(i)?;
             let mean = &self.layers[reader];
             let plain = mean.kind == LayerKind::Mean && mean.addend.is_none();
-            (plain && self.layers[i].kind == LayerKind::Add(Activation::None))
-                .then_some((i, reader))
+            (plain && self.layers[i].kind == LayerKind::Add(Activation::None)).then_some((i, reader))
         });
         let Some((add, mean)) = pair else {
             return false;
         };
-        (self.layers[mean].input, self.layers[mean].addend) =
-            (self.layers[add].input, self.layers[add].addend);
+        (self.layers[mean].input, self.layers[mean].addend) = (self.layers[add].input, self.layers[add].addend);
         self.layers.remove(add);
         true
     }
@@ -167,14 +155,7 @@ impl Graph {
         let (expand, _) = self.layers[conv].kind.take_filter();
         let (filter, window) = self.layers[depthwise].kind.take_filter();
         let Some(window) = window else { return false };
-        let expanded = Expanded {
-            expand,
-            between,
-            window,
-            depthwise: filter,
-            keeps_input,
-            deconv: None,
-        };
+        let expanded = Expanded { expand, between, window, depthwise: filter, keeps_input, deconv: None };
         self.layers[conv].kind = LayerKind::Expanded(Box::new(expanded));
         self.layers[conv].output = self.layers[depthwise].output;
         self.layers.swap(conv, depthwise);
@@ -205,18 +186,13 @@ impl Graph {
 
 /// The operand of a sum that is not `value`.
 fn other_operand(sum: &Layer, value: Value) -> Option<Value> {
-    if sum.input == value {
-        sum.addend
-    } else {
-        Some(sum.input)
-    }
+    if sum.input == value { sum.addend } else { Some(sum.input) }
 }
 
 impl Layer {
     /// Whether it is a pointwise convolution of an image as it is.
     fn takes_gate(&self) -> bool {
-        let pointwise =
-            matches!(&self.kind, LayerKind::Conv { window, .. } if window.is_pointwise());
+        let pointwise = matches!(&self.kind, LayerKind::Conv { window, .. } if window.is_pointwise());
         pointwise && self.gate.is_none() && self.addend.is_none()
     }
 
@@ -243,16 +219,9 @@ impl LayerKind {
     /// A convolution's constants, activation and window, taken out of a layer about to be replaced.
     fn take_filter(&mut self) -> ((Filter, Activation), Option<Window>) {
         match self {
-            Self::Conv {
-                window,
-                filter,
-                activation,
+            Self::Conv { window, filter, activation } | Self::Depthwise { window, filter, activation } => {
+                ((std::mem::take(filter), *activation), Some(*window))
             }
-            | Self::Depthwise {
-                window,
-                filter,
-                activation,
-            } => ((std::mem::take(filter), *activation), Some(*window)),
             Self::Deconv { filter, activation } => ((std::mem::take(filter), *activation), None),
             _ => Default::default(),
         }
@@ -261,26 +230,21 @@ impl LayerKind {
     /// The activation that the layer applies, if it can apply one.
     fn activation(&self) -> Option<Activation> {
         match self {
-            Self::Conv { activation, .. }
-            | Self::Depthwise { activation, .. }
-            | Self::Deconv { activation, .. } => Some(*activation),
-            Self::Add(activation) | Self::Multiply(activation) => Some(*activation),
-            Self::Gate | Self::Activation(_) | Self::Mean | Self::Resize(_) | Self::Expanded(_) => {
-                None
+            Self::Conv { activation, .. } | Self::Depthwise { activation, .. } | Self::Deconv { activation, .. } => {
+                Some(*activation)
             }
+            Self::Add(activation) | Self::Multiply(activation) => Some(*activation),
+            Self::Gate | Self::Activation(_) | Self::Mean | Self::Resize(_) | Self::Expanded(_) => None,
         }
     }
 
     fn set_activation(&mut self, new: Activation) {
         match self {
-            Self::Conv { activation, .. }
-            | Self::Depthwise { activation, .. }
-            | Self::Deconv { activation, .. } => {
+            Self::Conv { activation, .. } | Self::Depthwise { activation, .. } | Self::Deconv { activation, .. } => {
                 *activation = new;
             }
             Self::Add(activation) | Self::Multiply(activation) => *activation = new,
-            Self::Gate | Self::Activation(_) | Self::Mean | Self::Resize(_) | Self::Expanded(_) => {
-            }
+            Self::Gate | Self::Activation(_) | Self::Mean | Self::Resize(_) | Self::Expanded(_) => {}
         }
     }
 }

@@ -129,9 +129,7 @@ pub(crate) struct Graph {
 impl Layer {
     /// All images it reads.
     pub(crate) fn reads(&self) -> impl Iterator<Item = Value> {
-        [Some(self.input), self.addend, self.gate, self.residual]
-            .into_iter()
-            .flatten()
+        [Some(self.input), self.addend, self.gate, self.residual].into_iter().flatten()
     }
 }
 
@@ -140,19 +138,11 @@ impl Graph {
     pub(crate) fn read(file: &[u8]) -> Result<Self, Error> {
         let model = Model::read(file)?;
         let (&[input], &[output]) = (model.inputs.as_slice(), model.outputs.as_slice()) else {
-            return Err(Error::Interface {
-                expected: "one input and one output",
-            });
+            return Err(Error::Interface { expected: "one input and one output" });
         };
-        let shapes: Vec<_> = model
-            .tensors
-            .iter()
-            .map(|t| image_shape(&t.shape))
-            .collect();
+        let shapes: Vec<_> = model.tensors.iter().map(|t| image_shape(&t.shape)).collect();
         if shapes[input].is_none_or(|s| s.channels != 3) {
-            return Err(Error::Interface {
-                expected: "an input of shape [1, height, width, 3]",
-            });
+            return Err(Error::Interface { expected: "an input of shape [1, height, width, 3]" });
         }
         if shapes[output] != shapes[input].map(|s| Shape { channels: 1, ..s }) {
             return Err(Error::Interface {
@@ -160,30 +150,16 @@ impl Graph {
             });
         }
         let layers = Reader::new(&model, &shapes, input).layers()?;
-        Ok(Self {
-            layers,
-            shapes,
-            input,
-            output,
-        })
+        Ok(Self { layers, shapes, input, output })
     }
 
     pub(crate) fn shape(&self, value: Value) -> Shape {
-        self.shapes[value].unwrap_or(Shape {
-            height: 0,
-            width: 0,
-            channels: 0,
-        })
+        self.shapes[value].unwrap_or(Shape { height: 0, width: 0, channels: 0 })
     }
 
     /// How many times `value` is read, by layers or as the network's output.
     pub(crate) fn uses(&self, value: Value) -> usize {
-        let reads = self
-            .layers
-            .iter()
-            .flat_map(Layer::reads)
-            .filter(|&read| read == value)
-            .count();
+        let reads = self.layers.iter().flat_map(Layer::reads).filter(|&read| read == value).count();
         reads + usize::from(self.output == value)
     }
 }
@@ -193,9 +169,5 @@ fn image_shape(shape: &[usize]) -> Option<Shape> {
     let &[1, height, width, channels] = shape else {
         return None;
     };
-    Some(Shape {
-        height,
-        width,
-        channels,
-    })
+    Some(Shape { height, width, channels })
 }

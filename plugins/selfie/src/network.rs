@@ -26,9 +26,7 @@ pub enum Error {
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// The network's images would not fit the memory we allow them.
-    #[error(
-        "the network needs {needed} values of memory for its images; at most {MOST_MEMORY} are allowed"
-    )]
+    #[error("the network needs {needed} values of memory for its images; at most {MOST_MEMORY} are allowed")]
     Memory {
         /// Values it needs, in f32.
         needed: usize,
@@ -72,10 +70,7 @@ impl Network {
         let mut graph = Graph::read(bytes)?;
         graph.fuse();
         if graph.uses(graph.output) != 1 {
-            return Err(GraphError::Interface {
-                expected: "an output that no operator reads",
-            }
-            .into());
+            return Err(GraphError::Interface { expected: "an output that no operator reads" }.into());
         }
         let plan = Plan::new(&graph);
         let needed = plan.slot_lens.iter().sum();
@@ -83,30 +78,12 @@ impl Network {
             return Err(Error::Memory { needed });
         }
         let pool = Pool::new(threads).map_err(|source| Error::Threads { threads, source })?;
-        let steps = graph
-            .layers
-            .iter()
-            .map(|layer| Step::new(level, &graph, &plan, layer))
-            .collect();
-        let slots = plan
-            .slot_lens
-            .iter()
-            .map(|&len| Buffer::zeroed(len))
-            .collect();
+        let steps = graph.layers.iter().map(|layer| Step::new(level, &graph, &plan, layer)).collect();
+        let slots = plan.slot_lens.iter().map(|&len| Buffer::zeroed(len)).collect();
         let input = graph.shape(graph.input);
-        let mut network = Self {
-            steps,
-            slots,
-            pool,
-            level,
-            width: input.width,
-            height: input.height,
-        };
+        let mut network = Self { steps, slots, pool, level, width: input.width, height: input.height };
         // The first pass grows the threads' scratch memory to what the layers need.
-        network.forward(
-            &vec![0.0; input.len()],
-            &mut vec![0.0; graph.shape(graph.output).len()],
-        );
+        network.forward(&vec![0.0; input.len()], &mut vec![0.0; graph.shape(graph.output).len()]);
         Ok(network)
     }
 
@@ -137,27 +114,15 @@ impl Network {
     /// # Panics
     /// When a slice has not that length.
     pub fn forward(&mut self, input: &[f32], output: &mut [f32]) {
-        assert_eq!(
-            input.len(),
-            self.width * self.height * 3,
-            "the input has not the network's size"
-        );
-        assert_eq!(
-            output.len(),
-            self.width * self.height,
-            "the output has not the network's size"
-        );
+        assert_eq!(input.len(), self.width * self.height * 3, "the input has not the network's size");
+        assert_eq!(output.len(), self.width * self.height, "the output has not the network's size");
         for step in &mut self.steps {
             let Image { place, len } = step.output;
             let mut slot = match place {
                 Place::Slot(number) => std::mem::take(&mut self.slots[number]),
                 Place::Input | Place::Output => Buffer::default(),
             };
-            let target = if place == Place::Output {
-                &mut *output
-            } else {
-                &mut slot[..len]
-            };
+            let target = if place == Place::Output { &mut *output } else { &mut slot[..len] };
             let sources = sources(step, &self.slots, input);
             step.run(&mut self.pool, sources, target);
             if let Place::Slot(number) = place {

@@ -27,20 +27,13 @@ impl Plan {
         for (i, layer) in graph.layers.iter().enumerate() {
             layer.reads().for_each(|value| last_read[value] = i);
         }
-        let mut plan = Self {
-            places: vec![None; graph.shapes.len()],
-            slot_lens: Vec::new(),
-        };
+        let mut plan = Self { places: vec![None; graph.shapes.len()], slot_lens: Vec::new() };
         plan.places[graph.input] = Some(Place::Input);
         plan.places[graph.output] = Some(Place::Output);
         let mut free = Vec::new();
         for (i, layer) in graph.layers.iter().enumerate() {
             plan.place(layer.output, graph.shape(layer.output).len(), &mut free);
-            let mut done: Vec<Value> = layer
-                .reads()
-                .chain([layer.output])
-                .filter(|&v| last_read[v] <= i)
-                .collect();
+            let mut done: Vec<Value> = layer.reads().chain([layer.output]).filter(|&v| last_read[v] <= i).collect();
             done.sort_unstable();
             done.dedup();
             for value in done {

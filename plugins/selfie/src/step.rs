@@ -1,8 +1,8 @@
 //! One layer ready to run: a kernel with its weights packed, and the places of its images.
 
 use segue_nn::{
-    Activation, Conv2d, Deconv2x2, Depthwise, Expanded, GlobalMean, Level, Pointwise,
-    PointwiseInput, Pool, Resize, Shape, activate, add, multiply, multiply_channels,
+    Activation, Conv2d, Deconv2x2, Depthwise, Expanded, GlobalMean, Level, Pointwise, PointwiseInput, Pool, Resize,
+    Shape, activate, add, multiply, multiply_channels,
 };
 
 use crate::graph::{self, Graph, Layer, LayerKind, Value};
@@ -54,10 +54,8 @@ pub(crate) struct Sources<'a> {
 impl Step {
     /// Packs `layer` for `level`.
     pub(crate) fn new(level: Level, graph: &Graph, plan: &Plan, layer: &Layer) -> Self {
-        let image = |value: Value| Image {
-            place: plan.places[value].unwrap_or(Place::Input),
-            len: graph.shape(value).len(),
-        };
+        let image =
+            |value: Value| Image { place: plan.places[value].unwrap_or(Place::Input), len: graph.shape(value).len() };
         Self {
             kernel: kernel(level, graph, layer),
             level,
@@ -72,61 +70,21 @@ impl Step {
 
     /// Computes `output` from `sources`, whose lengths are those of the images.
     pub(crate) fn run(&mut self, pool: &mut Pool, sources: Sources<'_>, output: &mut [f32]) {
-        let Sources {
-            input,
-            addend,
-            gate,
-            residual,
-        } = sources;
+        let Sources { input, addend, gate, residual } = sources;
         let level = self.level;
         match &mut self.kernel {
             Kernel::Expanded(layers) => {
-                let source = PointwiseInput {
-                    input,
-                    gate,
-                    addend,
-                    residual,
-                };
+                let source = PointwiseInput { input, gate, addend, residual };
                 layers.run(pool, source, output);
             }
-            Kernel::Pointwise(conv) => conv.run(
-                pool,
-                PointwiseInput {
-                    input,
-                    gate,
-                    addend,
-                    residual,
-                },
-                output,
-            ),
+            Kernel::Pointwise(conv) => conv.run(pool, PointwiseInput { input, gate, addend, residual }, output),
             Kernel::Conv(conv) => conv.run(pool, input, output),
             Kernel::Depthwise(conv) => conv.run(pool, input, residual, output),
             Kernel::Deconv(deconv) => deconv.run(pool, input, output),
-            Kernel::Add(activation) => add(
-                level,
-                pool,
-                input,
-                addend.unwrap_or_default(),
-                *activation,
-                output,
-            ),
-            Kernel::Gate => multiply_channels(
-                level,
-                pool,
-                self.shape,
-                input,
-                gate.unwrap_or_default(),
-                output,
-            ),
+            Kernel::Add(activation) => add(level, pool, input, addend.unwrap_or_default(), *activation, output),
+            Kernel::Gate => multiply_channels(level, pool, self.shape, input, gate.unwrap_or_default(), output),
             Kernel::Multiply(activation) => {
-                multiply(
-                    level,
-                    pool,
-                    input,
-                    addend.unwrap_or_default(),
-                    *activation,
-                    output,
-                );
+                multiply(level, pool, input, addend.unwrap_or_default(), *activation, output);
             }
             Kernel::Activation(activation) => activate(level, pool, input, *activation, output),
             Kernel::Mean(mean) => mean.run(pool, input, addend, output),
@@ -138,63 +96,28 @@ impl Step {
 fn kernel(level: Level, graph: &Graph, layer: &Layer) -> Kernel {
     let (input, output) = (graph.shape(layer.input), graph.shape(layer.output));
     match &layer.kind {
-        LayerKind::Conv {
-            window,
-            filter,
-            activation,
-        } if window.is_pointwise() => Kernel::Pointwise(Pointwise::new(
-            level,
-            input,
-            &filter.weights,
-            &filter.bias,
-            *activation,
-        )),
-        LayerKind::Conv {
-            window,
-            filter,
-            activation,
-        } => {
-            let channels = input.channels;
-            Kernel::Conv(Conv2d::new(
-                level,
-                *window,
-                channels,
-                &filter.weights,
-                &filter.bias,
-                *activation,
-            ))
+        LayerKind::Conv { window, filter, activation } if window.is_pointwise() => {
+            Kernel::Pointwise(Pointwise::new(level, input, &filter.weights, &filter.bias, *activation))
         }
-        LayerKind::Depthwise {
-            window,
-            filter,
-            activation,
-        } => Kernel::Depthwise(Depthwise::new(
-            level,
-            *window,
-            &filter.weights,
-            &filter.bias,
-            *activation,
-        )),
-        LayerKind::Deconv { filter, activation } => Kernel::Deconv(Deconv2x2::new(
-            level,
-            input,
-            &filter.weights,
-            &filter.bias,
-            *activation,
-        )),
+        LayerKind::Conv { window, filter, activation } => {
+            let channels = input.channels;
+            Kernel::Conv(Conv2d::new(level, *window, channels, &filter.weights, &filter.bias, *activation))
+        }
+        LayerKind::Depthwise { window, filter, activation } => {
+            Kernel::Depthwise(Depthwise::new(level, *window, &filter.weights, &filter.bias, *activation))
+        }
+        LayerKind::Deconv { filter, activation } => {
+            Kernel::Deconv(Deconv2x2::new(level, input, &filter.weights, &filter.bias, *activation))
+        }
         LayerKind::Expanded(layers) => Kernel::Expanded(Box::new(expanded(level, input, layers))),
         LayerKind::Add(activation) => Kernel::Add(*activation),
         LayerKind::Gate => Kernel::Gate,
         LayerKind::Multiply(activation) => Kernel::Multiply(*activation),
         LayerKind::Activation(activation) => Kernel::Activation(*activation),
         LayerKind::Mean => Kernel::Mean(GlobalMean::new(level, input)),
-        LayerKind::Resize(sampling) => Kernel::Resize(Resize::new(
-            level,
-            input,
-            output.height,
-            output.width,
-            *sampling,
-        )),
+        LayerKind::Resize(sampling) => {
+            Kernel::Resize(Resize::new(level, input, output.height, output.width, *sampling))
+        }
     }
 }
 
@@ -202,21 +125,9 @@ fn expanded(level: Level, input: Shape, layers: &graph::Expanded) -> Expanded {
     let (filter, activation) = &layers.expand;
     let expand = Pointwise::new(level, input, &filter.weights, &filter.bias, *activation);
     let (filter, activation) = &layers.depthwise;
-    let depthwise = Depthwise::new(
-        level,
-        layers.window,
-        &filter.weights,
-        &filter.bias,
-        *activation,
-    );
+    let depthwise = Depthwise::new(level, layers.window, &filter.weights, &filter.bias, *activation);
     let deconv = layers.deconv.as_ref().map(|(filter, activation)| {
-        Deconv2x2::new(
-            level,
-            depthwise.output(),
-            &filter.weights,
-            &filter.bias,
-            *activation,
-        )
+        Deconv2x2::new(level, depthwise.output(), &filter.weights, &filter.bias, *activation)
     });
     Expanded::new(expand, depthwise, layers.keeps_input, deconv)
 }

@@ -144,23 +144,12 @@ impl<'a> Model<'a> {
         }
         let graph = root.vector(2, 4, "the graph list")?.first()?;
         let codes = read_all(&root, 1, "operator codes", read_code)?;
-        let buffers = read_all(&root, 4, "buffers", |_, table| {
-            Ok(table.bytes(0, "a buffer's data")?)
-        })?;
-        let tensors = read_all(&graph, 0, "tensors", |i, table| {
-            read_tensor(i, table, &buffers)
-        })?;
-        let operators = read_all(&graph, 3, "operators", |i, table| {
-            read_operator(i, table, &codes, tensors.len())
-        })?;
+        let buffers = read_all(&root, 4, "buffers", |_, table| Ok(table.bytes(0, "a buffer's data")?))?;
+        let tensors = read_all(&graph, 0, "tensors", |i, table| read_tensor(i, table, &buffers))?;
+        let operators = read_all(&graph, 3, "operators", |i, table| read_operator(i, table, &codes, tensors.len()))?;
         let inputs = read_links(&graph, 1, "graph inputs", tensors.len())?;
         let outputs = read_links(&graph, 2, "graph outputs", tensors.len())?;
-        Ok(Self {
-            tensors,
-            operators,
-            inputs,
-            outputs,
-        })
+        Ok(Self { tensors, operators, inputs, outputs })
     }
 }
 
@@ -179,19 +168,11 @@ fn read_all<'a, T>(
 ) -> Result<Vec<T>, Error> {
     let items = table.vector(slot, 4, what)?;
     check_count(what, items.len(), MOST_ITEMS)?;
-    items
-        .tables()
-        .enumerate()
-        .map(|(i, table)| read(i, table?))
-        .collect()
+    items.tables().enumerate().map(|(i, table)| read(i, table?)).collect()
 }
 
 fn check_count(what: &'static str, count: usize, most: usize) -> Result<(), Error> {
-    if count > most {
-        Err(Error::TooMany { what, count, most })
-    } else {
-        Ok(())
-    }
+    if count > most { Err(Error::TooMany { what, count, most }) } else { Ok(()) }
 }
 
 fn read_code<'a>(_: usize, table: Table<'a>) -> Result<Code<'a>, Error> {
@@ -204,25 +185,13 @@ fn read_code<'a>(_: usize, table: Table<'a>) -> Result<Code<'a>, Error> {
     }
 }
 
-fn read_tensor<'a>(
-    tensor: usize,
-    table: Table<'a>,
-    buffers: &[&'a [u8]],
-) -> Result<Tensor<'a>, Error> {
+fn read_tensor<'a>(tensor: usize, table: Table<'a>, buffers: &[&'a [u8]]) -> Result<Tensor<'a>, Error> {
     let dimensions = table.vector(0, 4, "a tensor's shape")?;
     check_count("dimensions of a tensor", dimensions.len(), MOST_LINKS)?;
-    let absurd = || Error::TensorSize {
-        tensor,
-        shape: dimensions.i32s().collect(),
-    };
-    let shape: Option<Vec<usize>> = dimensions
-        .i32s()
-        .map(|d| usize::try_from(d).ok().filter(|&d| d > 0))
-        .collect();
+    let absurd = || Error::TensorSize { tensor, shape: dimensions.i32s().collect() };
+    let shape: Option<Vec<usize>> = dimensions.i32s().map(|d| usize::try_from(d).ok().filter(|&d| d > 0)).collect();
     let shape = shape.ok_or_else(absurd)?;
-    let values = shape.iter().try_fold(1, |product: usize, &d| {
-        product.checked_mul(d).filter(|&p| p <= MOST_VALUES)
-    });
+    let values = shape.iter().try_fold(1, |product: usize, &d| product.checked_mul(d).filter(|&p| p <= MOST_VALUES));
     let values = values.ok_or_else(absurd)?;
     let (kind, size) = match table.u8(1, 0, "a tensor's type")? {
         0 => (TensorKind::F32, 4),
@@ -231,78 +200,34 @@ fn read_tensor<'a>(
         _ => (TensorKind::Other, 0),
     };
     let buffer = table.u32(2, "a tensor's buffer")?;
-    let data = *buffers.get(buffer).ok_or(Error::Dangling {
-        what: "buffer",
-        index: buffer as i64,
-    })?;
+    let data = *buffers.get(buffer).ok_or(Error::Dangling { what: "buffer", index: buffer as i64 })?;
     if data.is_empty() {
-        return Ok(Tensor {
-            shape,
-            kind,
-            data: None,
-        });
+        return Ok(Tensor { shape, kind, data: None });
     }
     let expected = values * size;
     if kind != TensorKind::Other && data.len() != expected {
-        return Err(Error::DataSize {
-            tensor,
-            expected,
-            found: data.len(),
-        });
+        return Err(Error::DataSize { tensor, expected, found: data.len() });
     }
-    Ok(Tensor {
-        shape,
-        kind,
-        data: Some(data),
-    })
+    Ok(Tensor { shape, kind, data: Some(data) })
 }
 
-fn read_links(
-    table: &Table<'_>,
-    slot: usize,
-    what: &'static str,
-    tensors: usize,
-) -> Result<Vec<usize>, Error> {
+fn read_links(table: &Table<'_>, slot: usize, what: &'static str, tensors: usize) -> Result<Vec<usize>, Error> {
     let links = table.vector(slot, 4, what)?;
     check_count(what, links.len(), MOST_LINKS)?;
-    let dangling = |index| Error::Dangling {
-        what: "tensor",
-        index: i64::from(index),
-    };
-    let link = |index| {
-        usize::try_from(index)
-            .ok()
-            .filter(|&i| i < tensors)
-            .ok_or_else(|| dangling(index))
-    };
+    let dangling = |index| Error::Dangling { what: "tensor", index: i64::from(index) };
+    let link = |index| usize::try_from(index).ok().filter(|&i| i < tensors).ok_or_else(|| dangling(index));
     links.i32s().map(link).collect()
 }
 
-fn read_operator(
-    operator: usize,
-    table: Table<'_>,
-    codes: &[Code<'_>],
-    tensors: usize,
-) -> Result<Operator, Error> {
+fn read_operator(operator: usize, table: Table<'_>, codes: &[Code<'_>], tensors: usize) -> Result<Operator, Error> {
     let code = table.u32(0, "an operator's code")?;
-    let code = *codes.get(code).ok_or(Error::Dangling {
-        what: "operator code",
-        index: code as i64,
-    })?;
+    let code = *codes.get(code).ok_or(Error::Dangling { what: "operator code", index: code as i64 })?;
     let inputs = read_links(&table, 1, "inputs of an operator", tensors)?;
     let outputs = read_links(&table, 2, "outputs of an operator", tensors)?;
     let &[output] = outputs.as_slice() else {
-        return Err(Error::UnknownOption {
-            operator,
-            option: "outputs",
-            value: outputs.len() as i64,
-        });
+        return Err(Error::UnknownOption { operator, option: "outputs", value: outputs.len() as i64 });
     };
-    Ok(Operator {
-        kind: read_kind(operator, table, code)?,
-        inputs,
-        output,
-    })
+    Ok(Operator { kind: read_kind(operator, table, code)?, inputs, output })
 }
 
 fn read_kind(operator: usize, table: Table<'_>, code: Code<'_>) -> Result<OperatorKind, Error> {
@@ -314,10 +239,7 @@ fn read_kind(operator: usize, table: Table<'_>, code: Code<'_>) -> Result<Operat
             return Err(Error::UnknownOperator { operator, name });
         }
     };
-    let options = Options {
-        operator,
-        table: table.table(4, "an operator's options")?,
-    };
+    let options = Options { operator, table: table.table(4, "an operator's options")? };
     Ok(match number {
         0 => OperatorKind::Add(options.activation(0)?),
         1 => options.average_pool()?,
@@ -332,10 +254,7 @@ fn read_kind(operator: usize, table: Table<'_>, code: Code<'_>) -> Result<Operat
         40 => OperatorKind::Mean,
         117 => OperatorKind::Activation(Activation::HardSwish),
         _ => {
-            return Err(Error::UnknownOperator {
-                operator,
-                name: format!("built-in {number}"),
-            });
+            return Err(Error::UnknownOperator { operator, name: format!("built-in {number}") });
         }
     })
 }
@@ -343,19 +262,10 @@ fn read_kind(operator: usize, table: Table<'_>, code: Code<'_>) -> Result<Operat
 /// MediaPipe's operator: its options are three integers, the padding and the strides.
 fn read_deconv(operator: usize, table: Table<'_>) -> Result<OperatorKind, Error> {
     let bytes = table.bytes(5, "an operator's custom options")?;
-    let strides = bytes
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .skip(1)
-        .map(|b| i32::from_le_bytes(*b));
+    let strides = bytes.as_chunks::<4>().0.iter().skip(1).map(|b| i32::from_le_bytes(*b));
     match strides.clone().find(|&stride| stride != 2) {
         None if strides.count() == 2 => Ok(OperatorKind::Deconv2x2),
-        wrong => Err(Error::UnknownOption {
-            operator,
-            option: "stride",
-            value: wrong.map_or(0, i64::from),
-        }),
+        wrong => Err(Error::UnknownOption { operator, option: "stride", value: wrong.map_or(0, i64::from) }),
     }
 }
 
@@ -367,25 +277,14 @@ struct Options<'a> {
 
 impl Options<'_> {
     fn byte(&self, slot: usize) -> Result<u8, Error> {
-        Ok(self
-            .table
-            .map_or(Ok(0), |t| t.u8(slot, 0, "an operator's option"))?)
+        Ok(self.table.map_or(Ok(0), |t| t.u8(slot, 0, "an operator's option"))?)
     }
 
     /// An integer from 1 to 4096, all that windows, strides and dilations can be.
     fn size(&self, slot: usize, default: i32, option: &'static str) -> Result<usize, Error> {
-        let value = self.table.map_or(Ok(default), |t| {
-            t.i32(slot, default, "an operator's option")
-        })?;
-        let wrong = Error::UnknownOption {
-            operator: self.operator,
-            option,
-            value: i64::from(value),
-        };
-        usize::try_from(value)
-            .ok()
-            .filter(|size| (1..=4096).contains(size))
-            .ok_or(wrong)
+        let value = self.table.map_or(Ok(default), |t| t.i32(slot, default, "an operator's option"))?;
+        let wrong = Error::UnknownOption { operator: self.operator, option, value: i64::from(value) };
+        usize::try_from(value).ok().filter(|size| (1..=4096).contains(size)).ok_or(wrong)
     }
 
     fn activation(&self, slot: usize) -> Result<Activation, Error> {
@@ -393,11 +292,7 @@ impl Options<'_> {
             0 => Ok(Activation::None),
             1 => Ok(Activation::Relu),
             3 => Ok(Activation::Relu6),
-            other => Err(Error::UnknownOption {
-                operator: self.operator,
-                option: "activation",
-                value: other.into(),
-            }),
+            other => Err(Error::UnknownOption { operator: self.operator, option: "activation", value: other.into() }),
         }
     }
 
@@ -406,34 +301,19 @@ impl Options<'_> {
             0 => true,
             1 => false,
             other => {
-                return Err(Error::UnknownOption {
-                    operator: self.operator,
-                    option: "padding",
-                    value: other.into(),
-                });
+                return Err(Error::UnknownOption { operator: self.operator, option: "padding", value: other.into() });
             }
         };
         let stride = (self.size(2, 0, "stride")?, self.size(1, 0, "stride")?);
-        let dilation = (
-            self.size(dilation_slot + 1, 1, "dilation")?,
-            self.size(dilation_slot, 1, "dilation")?,
-        );
-        Ok(Stepping {
-            same,
-            stride,
-            dilation,
-        })
+        let dilation = (self.size(dilation_slot + 1, 1, "dilation")?, self.size(dilation_slot, 1, "dilation")?);
+        Ok(Stepping { same, stride, dilation })
     }
 
     fn average_pool(&self) -> Result<OperatorKind, Error> {
         let filter = (self.size(4, 0, "filter")?, self.size(3, 0, "filter")?);
         match self.activation(5)? {
             Activation::None => Ok(OperatorKind::AveragePool { filter }),
-            _ => Err(Error::UnknownOption {
-                operator: self.operator,
-                option: "activation",
-                value: 1,
-            }),
+            _ => Err(Error::UnknownOption { operator: self.operator, option: "activation", value: 1 }),
         }
     }
 

@@ -36,25 +36,17 @@ impl Case {
     fn input(&self, width: usize, height: usize) -> Option<Vec<f32>> {
         match (&self.formula, &self.clip, self.frame, &self.sha256) {
             (Some(formula), ..) => Some(common::synthetic(formula, width, height)),
-            (_, Some(clip), Some(frame), Some(sha256)) => {
-                common::clip_frame(clip, frame, sha256, width, height)
-            }
+            (_, Some(clip), Some(frame), Some(sha256)) => common::clip_frame(clip, frame, sha256, width, height),
             _ => panic!("a reference names neither a formula nor a clip"),
         }
     }
 
     fn name(&self) -> &str {
-        self.formula
-            .as_deref()
-            .or(self.clip.as_deref())
-            .unwrap_or("?")
+        self.formula.as_deref().or(self.clip.as_deref()).unwrap_or("?")
     }
 
     fn compare(&self, plane: &[f32], width: usize, step: usize) -> Result<(), String> {
-        let grid = plane
-            .chunks(width)
-            .step_by(step)
-            .flat_map(|row| row.iter().step_by(step));
+        let grid = plane.chunks(width).step_by(step).flat_map(|row| row.iter().step_by(step));
         for (i, (ours, theirs)) in grid.zip(&self.grid).enumerate() {
             close(&format!("grid value {i}"), *ours, *theirs, TOLERANCE)?;
         }
@@ -62,30 +54,11 @@ impl Case {
             close(&format!("pixel {place}"), plane[place], theirs, TOLERANCE)?;
         }
         let count = plane.len() as f32;
-        close(
-            "mean",
-            plane.iter().sum::<f32>() / count,
-            self.mean,
-            TOLERANCE,
-        )?;
-        close(
-            "min",
-            plane.iter().copied().fold(1.0, f32::min),
-            self.min,
-            TOLERANCE,
-        )?;
-        close(
-            "max",
-            plane.iter().copied().fold(0.0, f32::max),
-            self.max,
-            TOLERANCE,
-        )?;
+        close("mean", plane.iter().sum::<f32>() / count, self.mean, TOLERANCE)?;
+        close("min", plane.iter().copied().fold(1.0, f32::min), self.min, TOLERANCE)?;
+        close("max", plane.iter().copied().fold(0.0, f32::max), self.max, TOLERANCE)?;
         // A pixel this close to one half may fall on either side.
-        let undecided = plane
-            .iter()
-            .filter(|p| (*p - 0.5).abs() < TOLERANCE)
-            .count() as f32
-            / count;
+        let undecided = plane.iter().filter(|p| (*p - 0.5).abs() < TOLERANCE).count() as f32 / count;
         close(
             "share of person",
             plane.iter().filter(|&&p| p >= 0.5).count() as f32 / count,
@@ -96,16 +69,11 @@ impl Case {
 }
 
 fn close(what: &str, ours: f32, theirs: f32, tolerance: f32) -> Result<(), String> {
-    if (ours - theirs).abs() <= tolerance {
-        Ok(())
-    } else {
-        Err(format!("{what}: {ours}, reference {theirs}"))
-    }
+    if (ours - theirs).abs() <= tolerance { Ok(()) } else { Err(format!("{what}: {ours}, reference {theirs}")) }
 }
 
 fn reference() -> Reference {
-    serde_json::from_str(include_str!("../reference/reference.json"))
-        .expect("reference.json is well-formed")
+    serde_json::from_str(include_str!("../reference/reference.json")).expect("reference.json is well-formed")
 }
 
 fn network_matches(file: &str) {
@@ -124,10 +92,7 @@ fn network_matches(file: &str) {
                 };
                 network.forward(&input, &mut plane);
                 if let Err(difference) = case.compare(&plane, width, reference.grid_step) {
-                    panic!(
-                        "{file}, {}, {level:?}, {threads} threads: {difference}",
-                        case.name()
-                    );
+                    panic!("{file}, {}, {level:?}, {threads} threads: {difference}", case.name());
                 }
             }
         }
@@ -158,9 +123,6 @@ fn results_do_not_depend_on_the_number_of_threads_or_on_earlier_frames() {
     for _ in 0..20 {
         several.forward(&noise, &mut again);
         several.forward(&input, &mut again);
-        assert!(
-            once == again,
-            "two threads, or an earlier frame, changed the result"
-        );
+        assert!(once == again, "two threads, or an earlier frame, changed the result");
     }
 }

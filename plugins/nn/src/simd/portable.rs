@@ -124,9 +124,6 @@ impl Vector for Portable {
 
     #[inline(always)]
     fn power_of_rounded(self) -> Self {
-        Self(
-            self.0
-                .map(|lane| f32::from_bits((lane.to_bits() << 23).wrapping_add(0x3f80_0000))),
-        )
+        Self(self.0.map(|lane| f32::from_bits((lane.to_bits() << 23).wrapping_add(0x3f80_0000))))
     }
 }

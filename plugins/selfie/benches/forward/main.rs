@@ -13,10 +13,7 @@ use peer::Peer;
 use selfie::network::Network;
 use serde::Serialize;
 
-const FILES: [&str; 2] = [
-    "selfie_segmentation.tflite",
-    "selfie_segmentation_landscape.tflite",
-];
+const FILES: [&str; 2] = ["selfie_segmentation.tflite", "selfie_segmentation_landscape.tflite"];
 const THREADS: [usize; 2] = [1, 2];
 const BLOCKS: usize = 40;
 const PASSES: usize = 25;
@@ -45,46 +42,26 @@ struct Report {
 
 fn main() -> Result<()> {
     let json = json_path()?;
-    let python = peer::prepare()
-        .inspect_err(|error| println!("ONNX Runtime is not measured: {error:#}"))
-        .ok();
-    let mut report = Report {
-        cpu: cpu_model(),
-        level: segue_nn::Level::best().name(),
-        peer: "none".into(),
-        rows: Vec::new(),
-    };
+    let python = peer::prepare().inspect_err(|error| println!("ONNX Runtime is not measured: {error:#}")).ok();
+    let mut report =
+        Report { cpu: cpu_model(), level: segue_nn::Level::best().name(), peer: "none".into(), rows: Vec::new() };
     for file in FILES {
         let path = models_dir().join(file);
-        let bytes = std::fs::read(&path).with_context(|| {
-            format!(
-                "cannot read {}; run `segue models pull selfie`",
-                path.display()
-            )
-        })?;
+        let bytes = std::fs::read(&path)
+            .with_context(|| format!("cannot read {}; run `segue models pull selfie`", path.display()))?;
         for threads in THREADS {
-            report.rows.push(measure(
-                file,
-                &path,
-                &bytes,
-                threads,
-                python.as_deref(),
-                &mut report.peer,
-            )?);
+            report.rows.push(measure(file, &path, &bytes, threads, python.as_deref(), &mut report.peer)?);
         }
     }
     print(&report);
     if let Some(path) = json {
-        std::fs::write(&path, serde_json::to_string_pretty(&report)?)
-            .with_context(|| path.display().to_string())?;
+        std::fs::write(&path, serde_json::to_string_pretty(&report)?).with_context(|| path.display().to_string())?;
     }
     Ok(())
 }
 
 fn json_path() -> Result<Option<PathBuf>> {
-    let mut arguments = std::env::args_os()
-        .skip_while(|argument| argument != "--json")
-        .skip(1);
+    let mut arguments = std::env::args_os().skip_while(|argument| argument != "--json").skip(1);
     let asked = std::env::args_os().any(|argument| argument == "--json");
     let path = arguments.next().map(PathBuf::from);
     ensure!(!asked || path.is_some(), "--json needs a file");
@@ -108,26 +85,14 @@ fn measure(
 ) -> Result<Row> {
     let mut network = Network::load(bytes, threads)?;
     let (width, height) = (network.input_width(), network.input_height());
-    let input: Vec<f32> = (0..width * height * 3)
-        .map(|i| (i * 7919 % 256) as f32 / 255.0)
-        .collect();
+    let input: Vec<f32> = (0..width * height * 3).map(|i| (i * 7919 % 256) as f32 / 255.0).collect();
     let mut plane = vec![0.0; width * height];
     network.forward(&input, &mut plane);
-    let mut peer = python
-        .map(|python| Peer::start(python, path, (width, height), &input, threads))
-        .transpose()?;
+    let mut peer = python.map(|python| Peer::start(python, path, (width, height), &input, threads)).transpose()?;
     if let Some(peer) = &mut peer {
         version.clone_from(&peer.version);
-        let difference = peer
-            .output()?
-            .iter()
-            .zip(&plane)
-            .map(|(a, b)| (a - b).abs())
-            .fold(0.0, f32::max);
-        ensure!(
-            difference <= TOLERANCE,
-            "{file}: ONNX Runtime differs from us by {difference}"
-        );
+        let difference = peer.output()?.iter().zip(&plane).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        ensure!(difference <= TOLERANCE, "{file}: ONNX Runtime differs from us by {difference}");
     }
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..BLOCKS {
@@ -164,31 +129,17 @@ fn median(times: &mut [f64]) -> Option<f64> {
 fn cpu_model() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = info.lines().find(|line| line.starts_with("model name"));
-    line.and_then(|line| line.split(": ").nth(1))
-        .unwrap_or("unknown CPU")
-        .into()
+    line.and_then(|line| line.split(": ").nth(1)).unwrap_or("unknown CPU").into()
 }
 
 fn print(report: &Report) {
     println!("{}, {}; peer: {}", report.cpu, report.level, report.peer);
-    println!(
-        "ms a pass, median (and best) of {}; the ratio is of medians",
-        BLOCKS * PASSES
-    );
-    println!(
-        "{:38} {:>7} {:>15} {:>15} {:>6}",
-        "network", "threads", "ours", "ORT", "ratio"
-    );
+    println!("ms a pass, median (and best) of {}; the ratio is of medians", BLOCKS * PASSES);
+    println!("{:38} {:>7} {:>15} {:>15} {:>6}", "network", "threads", "ours", "ORT", "ratio");
     for row in &report.rows {
         let ours = format!("{:.3} ({:.3})", row.ours_ms, row.ours_best_ms);
-        let ort = row
-            .ort_ms
-            .zip(row.ort_best_ms)
-            .map_or("-".into(), |(ms, best)| format!("{ms:.3} ({best:.3})"));
+        let ort = row.ort_ms.zip(row.ort_best_ms).map_or("-".into(), |(ms, best)| format!("{ms:.3} ({best:.3})"));
         let ratio = row.ratio.map_or("-".into(), |ratio| format!("{ratio:.2}"));
-        println!(
-            "{:38} {:>7} {ours:>15} {ort:>15} {ratio:>6}",
-            row.network, row.threads
-        );
+        println!("{:38} {:>7} {ours:>15} {ort:>15} {ratio:>6}", row.network, row.threads);
     }
 }

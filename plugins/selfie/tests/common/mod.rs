@@ -5,43 +5,17 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
+mod weights;
+
 /// The general network's file, and the landscape one's.
-pub(crate) const FILES: [&str; 2] = [
-    "selfie_segmentation.tflite",
-    "selfie_segmentation_landscape.tflite",
-];
+pub(crate) const FILES: [&str; 2] = ["selfie_segmentation.tflite", "selfie_segmentation_landscape.tflite"];
 /// The clips' size.
 const FRAME_WIDTH: usize = 640;
 const FRAME_HEIGHT: usize = 480;
 
 /// A network's file from the model cache; `None`, said loudly, if it is not there and need not be.
 pub(crate) fn weights(file: &str) -> Option<Vec<u8>> {
-    let cache = std::env::var_os("SEGUE_CACHE")
-        .map(PathBuf::from)
-        .or_else(default_cache);
-    let path = cache.unwrap_or_default().join("models/selfie").join(file);
-    match std::fs::read(&path) {
-        Ok(bytes) => Some(bytes),
-        Err(error) => {
-            let required = std::env::var_os("SEGUE_REQUIRE_WEIGHTS").is_some();
-            assert!(
-                !required,
-                "SEGUE_REQUIRE_WEIGHTS is set, but {}: {error}",
-                path.display()
-            );
-            eprintln!(
-                "SKIPPED: {}: {error}; run `segue models pull selfie`",
-                path.display()
-            );
-            None
-        }
-    }
-}
-
-fn default_cache() -> Option<PathBuf> {
-    let user = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let user = user.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    Some(user?.join("segue"))
+    Some(std::fs::read(weights::path(file)?).expect("the file was there a moment ago"))
 }
 
 /// The bytes of a formula of `reference/make_reference.py`, as a network's input.
@@ -53,10 +27,7 @@ pub(crate) fn synthetic(formula: &str, width: usize, height: usize) -> Vec<f32> 
         other => panic!("reference.json names the formula {other}, which is not written here"),
     };
     let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
-    places
-        .flat_map(|(x, y)| pixel(x, y, width, height))
-        .map(unit)
-        .collect()
+    places.flat_map(|(x, y)| pixel(x, y, width, height)).map(unit).collect()
 }
 
 fn unit(byte: u8) -> f32 {
@@ -64,19 +35,12 @@ fn unit(byte: u8) -> f32 {
 }
 
 fn gradient(x: usize, y: usize, width: usize, height: usize) -> [u8; 3] {
-    [
-        x * 255 / (width - 1),
-        y * 255 / (height - 1),
-        (x + y) * 255 / (width + height - 2),
-    ]
-    .map(|c| c as u8)
+    [x * 255 / (width - 1), y * 255 / (height - 1), (x + y) * 255 / (width + height - 2)].map(|c| c as u8)
 }
 
 fn noise(x: usize, y: usize, _width: usize, _height: usize) -> [u8; 3] {
     [0, 1, 2].map(|channel: u32| {
-        let place = (x as u32)
-            .wrapping_mul(374_761_393)
-            .wrapping_add((y as u32).wrapping_mul(668_265_263));
+        let place = (x as u32).wrapping_mul(374_761_393).wrapping_add((y as u32).wrapping_mul(668_265_263));
         let value = place.wrapping_add(channel.wrapping_mul(2_246_822_519));
         let value = (value ^ (value >> 13)).wrapping_mul(1_274_126_177);
         (value >> 16) as u8
@@ -95,13 +59,7 @@ fn figure(x: usize, y: usize, width: usize, height: usize) -> [u8; 3] {
 }
 
 /// A clip's frame as a network's input; `None`, said loudly, if the very same frame cannot be had.
-pub(crate) fn clip_frame(
-    clip: &str,
-    index: u64,
-    sha256: &str,
-    width: usize,
-    height: usize,
-) -> Option<Vec<f32>> {
+pub(crate) fn clip_frame(clip: &str, index: u64, sha256: &str, width: usize, height: usize) -> Option<Vec<f32>> {
     let Some(data) = std::env::var_os("SEGUE_TEST_DATA") else {
         eprintln!("SKIPPED: {clip}: set SEGUE_TEST_DATA to the folder that holds media/webcam");
         return None;
@@ -115,44 +73,22 @@ pub(crate) fn clip_frame(
         }
     };
     if hex::encode(Sha256::digest(&pixels)) != sha256 {
-        eprintln!(
-            "SKIPPED: {clip}: this ffmpeg decodes frame {index} to other bytes than the reference's"
-        );
+        eprintln!("SKIPPED: {clip}: this ffmpeg decodes frame {index} to other bytes than the reference's");
         return None;
     }
-    let places = (0..height).flat_map(|y| {
-        (0..width).map(move |x| (x * FRAME_WIDTH / width, y * FRAME_HEIGHT / height))
-    });
-    Some(
-        places
-            .flat_map(|(x, y)| &pixels[(y * FRAME_WIDTH + x) * 3..][..3])
-            .map(|&byte| unit(byte))
-            .collect(),
-    )
+    let places =
+        (0..height).flat_map(|y| (0..width).map(move |x| (x * FRAME_WIDTH / width, y * FRAME_HEIGHT / height)));
+    Some(places.flat_map(|(x, y)| &pixels[(y * FRAME_WIDTH + x) * 3..][..3]).map(|&byte| unit(byte)).collect())
 }
 
 fn decode(path: &std::path::Path, index: u64) -> Result<Vec<u8>, String> {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-i"]).arg(path);
     command.args(["-vf", &format!("select=eq(n\\,{index})"), "-frames:v", "1"]);
-    command.args([
-        "-sws_flags",
-        "bitexact+accurate_rnd",
-        "-f",
-        "rawvideo",
-        "-pix_fmt",
-        "rgb24",
-        "-",
-    ]);
-    let output = command
-        .output()
-        .map_err(|error| format!("ffmpeg did not start: {error}"))?;
+    command.args(["-sws_flags", "bitexact+accurate_rnd", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]);
+    let output = command.output().map_err(|error| format!("ffmpeg did not start: {error}"))?;
     if output.stdout.len() != FRAME_WIDTH * FRAME_HEIGHT * 3 {
-        return Err(format!(
-            "ffmpeg wrote {} bytes: {}",
-            output.stdout.len(),
-            String::from_utf8_lossy(&output.stderr)
-        ));
+        return Err(format!("ffmpeg wrote {} bytes: {}", output.stdout.len(), String::from_utf8_lossy(&output.stderr)));
     }
     Ok(output.stdout)
 }
