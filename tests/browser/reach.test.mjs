@@ -21,7 +21,7 @@ test('everything can be done by keyboard', async (t) => {
   await page.keyboard.press('Space');
   await visitor.reads('Live');
   await page.keyboard.press('v');
-  assert.equal(await page.locator('input[name="view"]:checked').getAttribute('value'), 'dim');
+  assert.equal(await page.locator('input[name="view"]:checked').getAttribute('value'), 'outline');
   await page.keyboard.press('m');
   assert.equal(await page.isChecked('#mirror'), false);
   assert.equal(await page.evaluate(() => 'mirrored' in document.getElementById('stage').dataset), false);
@@ -29,6 +29,9 @@ test('everything can be done by keyboard', async (t) => {
   await page.keyboard.press('?');
   await page.locator('dialog[open]').waitFor();
   await page.keyboard.press('Escape');
+  await page.locator('dialog[open]').waitFor({ state: 'detached' });
+  await page.click('#help-open');
+  await page.click('#help-close');
   await page.locator('dialog[open]').waitFor({ state: 'detached' });
 
   const stops = [];

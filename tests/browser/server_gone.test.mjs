@@ -23,7 +23,7 @@ test('the server goes and comes back: the stream resumes by itself, mode and vie
   await visitor.reads('Live');
   await visitor.sees(5);
   if (mode) await visitor.isAnsweredBy(mode);
-  assert.equal(await page.locator('input[name="view"]:checked').getAttribute('value'), 'dim');
+  assert.equal(await page.locator('input[name="view"]:checked').getAttribute('value'), 'outline');
   assert.deepEqual(visitor.complaints.filter((text) => !text.includes('ERR_CONNECTION_REFUSED')), []);
 });
 

@@ -97,6 +97,7 @@ export class Page {
     this.#startButton.addEventListener('click', () => this.toggle());
     find('retry').addEventListener('click', () => this.#connection.retryNow());
     find('help-open').addEventListener('click', () => this.#help.showModal());
+    find('help-close').addEventListener('click', () => this.#help.close());
     this.#mirrorBox.addEventListener('change', () => this.#stage.setMirrored(this.#mirrorBox.checked));
     this.#softEdgeBox.addEventListener('change', () => this.#session.setSoftEdge(this.#softEdgeBox.checked));
     this.#stage.setMirrored(this.#mirrorBox.checked);

@@ -7,7 +7,7 @@ const binary = process.env.SEGUE_BIN;
 if (!binary) throw new Error('SEGUE_BIN is not set: name the segue binary that the page is tested against');
 
 /** Where the profiles, plugins and models lie. */
-const root = process.env.SEGUE_ROOT ?? fileURLToPath(new URL('../../..', import.meta.url));
+export const root = process.env.SEGUE_ROOT ?? fileURLToPath(new URL('../../..', import.meta.url));
 
 /** A running server of its own for a test. */
 export class SegueServer {
@@ -18,8 +18,9 @@ export class SegueServer {
     this.url = url;
   }
 
-  static async start({ port = 0 } = {}) {
-    const process = spawn(binary, ['serve', '--listen', `127.0.0.1:${port}`], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  static async start({ port = 0, profiles } = {}) {
+    const folder = profiles ? ['--profiles', profiles] : [];
+    const process = spawn(binary, ['serve', '--listen', `127.0.0.1:${port}`, ...folder], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
     let log = '';
     process.stderr.on('data', (text) => (log = (log + text).slice(-4000)));
     for await (const line of createInterface({ input: process.stdout })) {
