@@ -51,5 +51,8 @@ test('everything can be done by keyboard', async (t) => {
   await page.focus('#start');
   await page.keyboard.press('Space');
   await visitor.reads('Ready');
+  await page.focus('input[name="mode"]:checked');
+  await page.keyboard.press('Space');
+  await visitor.reads('Live');
   assert.deepEqual(visitor.complaints, []);
 });
