@@ -4,7 +4,10 @@
  * @typedef {{ maxDimensionPx: number, quality: number }} EncodeSettings
  */
 
-/** Holds the newest camera frame and nothing older; encodes it when asked, or waits for the next where it has been. */
+/** An older frame is not worth encoding: the camera's next comes sooner than its age would be made up for. */
+const FRESH_MICROS = 12_000;
+
+/** Holds the newest camera frame and nothing older; encodes it when asked, or waits for the next where it is not fresh. */
 export class NewestFrameEncoder {
   /** @type {{ picture: VideoFrame | ImageBitmap, capturedAt: number } | null} */
   #newest = null;
@@ -38,6 +41,7 @@ export class NewestFrameEncoder {
   #advance() {
     if (!this.#asked || !this.#newest) return;
     const { picture, capturedAt } = this.#newest;
+    if (nowMicros() - capturedAt > FRESH_MICROS) return;
     const settings = this.#asked;
     this.#asked = null;
     this.#newest = null;
