@@ -59,12 +59,21 @@ test('one frame is encoded for each request, the newest', async () => {
   assert.equal(newest.isClosed, true);
 });
 
-test('a frame that is no longer fresh is passed over for the next', async () => {
+test('a frame that has lain for long is passed over for the next', () => {
   const { delivered, encoder } = encoderSet();
-  encoder.offer(picture(640, 480), nowMicros() - 1_000_000);
+  const old = picture(640, 480);
+  encoder.offer(old, nowMicros() - 1_000_000);
   encoder.ask(ASK);
   assert.equal(delivered.length, 0);
+  assert.equal(old.isClosed, true);
   encoder.offer(picture(640, 480), nowMicros());
+  assert.equal(delivered.length, 1);
+});
+
+test('a frame that comes late to a request is encoded all the same', () => {
+  const { delivered, encoder } = encoderSet();
+  encoder.ask(ASK);
+  encoder.offer(picture(640, 480), nowMicros() - 1_000_000);
   assert.equal(delivered.length, 1);
 });
 

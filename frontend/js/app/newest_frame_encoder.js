@@ -4,7 +4,7 @@
  * @typedef {{ maxDimensionPx: number, quality: number }} EncodeSettings
  */
 
-/** An older frame is not worth encoding: the camera's next comes sooner than its age would be made up for. */
+/** A frame that has lain here for longer is not worth encoding: the camera's next is near. */
 const FRESH_MICROS = 12_000;
 
 /** Holds the newest camera frame and nothing older; encodes it when asked, or waits for the next where it is not fresh. */
@@ -27,7 +27,7 @@ export class NewestFrameEncoder {
    * @param {number} capturedAt
    */
   offer(picture, capturedAt) {
-    this.#newest?.picture.close();
+    this.#letGo();
     this.#newest = { picture, capturedAt };
     this.#advance();
   }
@@ -35,13 +35,18 @@ export class NewestFrameEncoder {
   /** @param {EncodeSettings} settings */
   ask(settings) {
     this.#asked = settings;
+    if (this.#newest && nowMicros() - this.#newest.capturedAt > FRESH_MICROS) this.#letGo();
     this.#advance();
+  }
+
+  #letGo() {
+    this.#newest?.picture.close();
+    this.#newest = null;
   }
 
   #advance() {
     if (!this.#asked || !this.#newest) return;
     const { picture, capturedAt } = this.#newest;
-    if (nowMicros() - capturedAt > FRESH_MICROS) return;
     const settings = this.#asked;
     this.#asked = null;
     this.#newest = null;
