@@ -191,7 +191,7 @@ export class Page {
   }
 
   #refresh() {
-    const { modes, limits, generation, inFlightCount, serverVersion } = this.#session;
+    const { modes, limits, generation, inFlightCount, serverVersion, clockSync } = this.#session;
     const { painted, scheme } = this.#stage;
     const words = describe({
       isWanted: this.#isWanted,
@@ -214,6 +214,7 @@ export class Page {
     find('model').textContent = modes.current ? `${modes.current.name} · ${modes.current.model || modes.current.backend}` : '–';
     find('generation').textContent = limits ? String(generation) : '–';
     find('server-version').textContent = serverVersion || '–';
+    find('round-trip').textContent = clockSync.best ? `${(clockSync.best.roundTripMicros / 1000).toFixed(1)} ms away` : '–';
   }
 }
 
