@@ -4,7 +4,10 @@
  * @typedef {{ maxDimensionPx: number, quality: number }} EncodeSettings
  */
 
-/** Holds the newest camera frame and nothing older; encodes it when asked, or waits for the next where it has been. */
+/** A frame that has lain here for longer is not worth encoding: the camera's next is near. */
+const FRESH_MICROS = 12_000;
+
+/** Holds the newest camera frame and nothing older; encodes it when asked, or waits for the next where it is not fresh. */
 export class NewestFrameEncoder {
   /** @type {{ picture: VideoFrame | ImageBitmap, capturedAt: number } | null} */
   #newest = null;
@@ -24,7 +27,7 @@ export class NewestFrameEncoder {
    * @param {number} capturedAt
    */
   offer(picture, capturedAt) {
-    this.#newest?.picture.close();
+    this.#letGo();
     this.#newest = { picture, capturedAt };
     this.#advance();
   }
@@ -32,7 +35,13 @@ export class NewestFrameEncoder {
   /** @param {EncodeSettings} settings */
   ask(settings) {
     this.#asked = settings;
+    if (this.#newest && nowMicros() - this.#newest.capturedAt > FRESH_MICROS) this.#letGo();
     this.#advance();
+  }
+
+  #letGo() {
+    this.#newest?.picture.close();
+    this.#newest = null;
   }
 
   #advance() {

@@ -1,6 +1,4 @@
-/**
- * @import { Snapshot } from '../core/frame_stats.js'
- */
+/** @import { Snapshot } from '../core/frame_stats.js' */
 
 /** The strip of live numbers. */
 export class Numbers {
@@ -24,7 +22,7 @@ export class Numbers {
     this.#set('number-down', snapshot.downKBps.toFixed(0));
     const drops = Object.entries(snapshot.dropped);
     this.#set('number-dropped', String(drops.reduce((sum, [, count]) => sum + count, 0)));
-    this.#set('drop-reasons', drops.map(([reason, count]) => `${count} ${reason.replaceAll('_', ' ')}`).join(', '));
+    this.#set('drop-reasons', drops.map(([reason, count]) => inWords(reason, drops.length > 1 ? count : null)).join(', '));
   }
 
   /**
@@ -35,6 +33,15 @@ export class Numbers {
     const element = this.#element(id);
     if (element.textContent !== text) element.textContent = text;
   }
+}
+
+/**
+ * @param {string} reason
+ * @param {number | null} count Null where the total says it already.
+ */
+function inWords(reason, count) {
+  const words = reason.replaceAll('_', ' ');
+  return count === null ? words : `${count} ${words}`;
 }
 
 /** @param {number | null} millis */

@@ -97,6 +97,7 @@ export class Page {
     this.#startButton.addEventListener('click', () => this.toggle());
     find('retry').addEventListener('click', () => this.#connection.retryNow());
     find('help-open').addEventListener('click', () => this.#help.showModal());
+    find('help-close').addEventListener('click', () => this.#help.close());
     this.#mirrorBox.addEventListener('change', () => this.#stage.setMirrored(this.#mirrorBox.checked));
     this.#softEdgeBox.addEventListener('change', () => this.#session.setSoftEdge(this.#softEdgeBox.checked));
     this.#stage.setMirrored(this.#mirrorBox.checked);
@@ -190,7 +191,7 @@ export class Page {
   }
 
   #refresh() {
-    const { modes, limits, generation, inFlightCount, serverVersion } = this.#session;
+    const { modes, limits, generation, inFlightCount, serverVersion, clockSync } = this.#session;
     const { painted, scheme } = this.#stage;
     const words = describe({
       isWanted: this.#isWanted,
@@ -213,6 +214,7 @@ export class Page {
     find('model').textContent = modes.current ? `${modes.current.name} · ${modes.current.model || modes.current.backend}` : '–';
     find('generation').textContent = limits ? String(generation) : '–';
     find('server-version').textContent = serverVersion || '–';
+    find('round-trip').textContent = clockSync.best ? `${(clockSync.best.roundTripMicros / 1000).toFixed(1)} ms away` : '–';
   }
 }
 

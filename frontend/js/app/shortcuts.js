@@ -7,7 +7,7 @@
  * @property {(position: number) => void} mode
  */
 
-/** Keys for the whole page. A focused control keeps its own use of the space bar. */
+/** Keys for the whole page. A focused button or switch keeps its own use of the space bar. */
 export class Shortcuts {
   #actions;
   /** @param {KeyboardEvent} event */
@@ -29,7 +29,7 @@ export class Shortcuts {
     if (event.target instanceof Element && event.target.closest('dialog')) return;
     const { key } = event;
     if (key === ' ') {
-      if (event.target instanceof Element && event.target.closest('button, input, a')) return;
+      if (event.target instanceof Element && event.target.closest('button, a, input[type="checkbox"]')) return;
       event.preventDefault();
       this.#actions.toggle();
     } else if (key >= '1' && key <= '9') this.#actions.mode(Number(key));

@@ -11,6 +11,9 @@
 
 import { Signal } from './signal.js';
 
+/** Part of the interval by which a frame may be late without putting off those after it. */
+const LATENESS_FORGIVEN = 0.2;
+
 /**
  * Asks for a camera frame when the server has room for it, and only then: what would be skipped is never encoded.
  */
@@ -27,7 +30,8 @@ export class FramePump {
   #isEncoding = false;
   #isClosed = false;
   #encodeMicros = 0;
-  #lastSentAt = -Infinity;
+  /** When the last frame was sent, or should have been if it was a little late. */
+  #pacedAt = -Infinity;
   #cancelTimer = () => {};
   #unsubscribe;
 
@@ -61,7 +65,7 @@ export class FramePump {
     const { limits } = this.#session;
     if (!this.#mayEncode || !limits) return;
     // Encoding takes part of the interval, so that frames are sent, not begun, this far apart.
-    const earliest = this.#lastSentAt + limits.minFrameIntervalMillis * 1000 - this.#encodeMicros;
+    const earliest = this.#pacedAt + limits.minFrameIntervalMillis * 1000 - this.#encodeMicros;
     const waitMillis = (earliest - this.#clock.micros()) / 1000;
     if (waitMillis > 0) this.#cancelTimer = this.#clock.after(waitMillis, () => this.#advance());
     else this.#encode(limits);
@@ -83,8 +87,20 @@ export class FramePump {
 
   /** @param {EncodedFrame} frame */
   #send(frame) {
-    this.#encodeMicros = frame.encodedAt - frame.startedAt;
-    this.#lastSentAt = this.#clock.micros();
+    const sentAt = this.#clock.micros();
+    this.#encodeMicros = sentAt - frame.startedAt;
+    this.#pace(sentAt);
     this.sent.emit({ ...this.#session.sendFrame(frame), frame });
+  }
+
+  /**
+   * Timers ring a little late; with each frame counted from the last, the stream would be slower than the interval allows.
+   *
+   * @param {number} sentAt
+   */
+  #pace(sentAt) {
+    const intervalMicros = (this.#session.limits?.minFrameIntervalMillis ?? 0) * 1000;
+    const dueAt = this.#pacedAt + intervalMicros;
+    this.#pacedAt = sentAt - dueAt <= intervalMicros * LATENESS_FORGIVEN ? dueAt : sentAt;
   }
 }

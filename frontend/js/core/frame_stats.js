@@ -35,7 +35,7 @@ export class FrameStats {
   /** The stream starts anew: rates of before it do not count. */
   restart() {
     this.#since = this.#clock.micros();
-    for (const window of [this.#latencies, this.#up, this.#down]) window.clear();
+    for (const numbers of [this.#latencies, this.#up, this.#down]) numbers.clear();
   }
 
   /** @param {number} bytes */

@@ -13,13 +13,15 @@
 
 import { blur, dim, solid } from './backdrops.js';
 import { CutoutView } from './cutout_view.js';
+import { OutlineView } from './outline_view.js';
 import { OverlayView } from './overlay_view.js';
 
 /** @returns {View[]} */
 export function allViews() {
   return [
     new OverlayView(),
-    new CutoutView({ name: 'dim', label: 'Spotlight', strength: 0.8, backdrop: dim }),
+    new OutlineView(),
+    new CutoutView({ name: 'dim', label: 'Dim', strength: 0.8, backdrop: dim }),
     new CutoutView({ name: 'blur', label: 'Blur', strength: 1, backdrop: blur }),
     new CutoutView({ name: 'solid', label: 'Solid', strength: 1, backdrop: solid }),
   ];

@@ -1,0 +1,19 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const walk = process.env.SEGUE_TEST_DATA && join(process.env.SEGUE_TEST_DATA, 'media/webcam/walk.mkv');
+
+/** Whether the camera shows a person; without the test data it shows a test card, and what is said of persons is skipped. */
+export const showsPerson = Boolean(walk && existsSync(walk));
+
+if (!showsPerson) console.error('SEGUE_TEST_DATA has no media/webcam/walk.mkv: the camera shows a test card, and nothing is said of persons.');
+
+const source = showsPerson ? ['-i', walk] : ['-f', 'lavfi', '-i', 'testsrc=size=640x480:rate=30:duration=4'];
+
+/** The clip that plays as the camera, as chromium reads it. */
+export const clip = join(mkdtempSync(join(tmpdir(), 'segue-camera-')), 'camera.mjpeg');
+
+const made = spawnSync('ffmpeg', ['-v', 'error', ...source, '-c:v', 'mjpeg', '-q:v', '4', clip], { encoding: 'utf8' });
+if (made.status !== 0) throw new Error(`ffmpeg could not make the camera's clip: ${made.stderr ?? made.error}`);
