@@ -58,7 +58,7 @@ fn a_bad_profile_is_told_by_file_line_key_and_mend() -> Result<()> {
         ("extends = \"base\"\n[capture]\njpeg_quality = \"high\"\n", "wrong type"),
         ("extends = \"base\"\n[capture\njpeg_quality = 4\n", "no TOML"),
         ("extends = \"mine\"\n", "circle"),
-        ("extends = \"bse\"\n", "missing base"),
+        ("extends = \"nowhere\"\n", "missing base"),
         ("extends = \"base\"\n[server]\ndefault_mode = \"quick\"\n", "no such mode"),
         ("extends = \"base\"\n[capture]\njpeg_quality = 0\nmax_in_flight = 0\n", "two at once"),
     ];
