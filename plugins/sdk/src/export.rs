@@ -1,4 +1,4 @@
-//! From the C ABI to the trait: the functions behind the descriptor that [`export_backend!`] makes.
+//! From the C ABI to the trait: the functions behind the descriptor that [`export_backend!`](crate::export_backend) makes.
 //!
 //! Invariant: every function here catches panics, and trusts nothing of its arguments but what `segue-abi`
 //! promises. "The ABI" in the comments below is that crate's documentation.
@@ -31,7 +31,7 @@ macro_rules! export_backend {
     };
 }
 
-/// The descriptor of backend `B`; [`export_backend!`] calls it.
+/// The descriptor of backend `B`; [`export_backend!`](crate::export_backend) calls it.
 pub const fn descriptor<B: Backend>(name: &str, version: &str, build: &str, unwinds: bool) -> abi::Plugin {
     abi::Plugin {
         magic: abi::MAGIC,

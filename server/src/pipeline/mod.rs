@@ -1,4 +1,4 @@
-//! The work on one frame: [`run_frame`], the place to start reading.
+//! The work on one frame: `run_frame`, the place to start reading.
 //!
 //! On a frame's path this stands between `admission`, which leases an instance for it, and the session, which
 //! sends what comes out.
