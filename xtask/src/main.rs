@@ -71,6 +71,7 @@ fn run_command(command: Command) -> Result<()> {
         }
         Command::Test { all, steps } => tests::run_steps(all, &steps),
         Command::Bench { json } => {
+            run(tool(build(Profile::Release)?).args(["models", "pull", "selfie"]))?;
             let mut bench = tool("cargo");
             bench.args(["bench", "--package", "segue-selfie"]);
             if let Some(path) = json {

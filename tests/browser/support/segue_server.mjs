@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 const binary = process.env.SEGUE_BIN;
 if (!binary) throw new Error('SEGUE_BIN is not set: name the segue binary that the page is tested against');
 
-/** Where the profiles, plugins and models lie. */
-export const root = process.env.SEGUE_ROOT ?? fileURLToPath(new URL('../../..', import.meta.url));
+/** Where the profiles and models lie. */
+const root = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** A running server of its own for a test. */
 export class SegueServer {
@@ -18,9 +18,8 @@ export class SegueServer {
     this.url = url;
   }
 
-  static async start({ port = 0, profiles } = {}) {
-    const folder = profiles ? ['--profiles', profiles] : [];
-    const process = spawn(binary, ['serve', '--listen', `127.0.0.1:${port}`, ...folder], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  static async start({ port = 0 } = {}) {
+    const process = spawn(binary, ['serve', '--listen', `127.0.0.1:${port}`], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
     let log = '';
     process.stderr.on('data', (text) => (log = (log + text).slice(-4000)));
     for await (const line of createInterface({ input: process.stdout })) {
@@ -44,6 +43,7 @@ export class SegueServer {
 
 /** Runs `segue` with the arguments to its end. */
 export function segue(...args) {
-  const { status, stderr, error } = spawnSync(binary, args, { cwd: root, encoding: 'utf8', timeout: 60_000 });
+  const { status, stdout, stderr, error } = spawnSync(binary, args, { cwd: root, encoding: 'utf8', timeout: 60_000 });
   if (status !== 0) throw new Error(`segue ${args.join(' ')}: ${stderr ?? error}`);
+  return stdout;
 }
