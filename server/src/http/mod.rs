@@ -64,5 +64,5 @@ fn router(service: Arc<Service>, places: Arc<Semaphore>) -> Router {
 
 async fn modes(State(app): State<App>) -> Json<serde_json::Value> {
     let default_mode = &app.service.registry.default_mode().name;
-    Json(serde_json::json!({ "default": default_mode, "modes": app.service.mode_entries() }))
+    Json(serde_json::json!({ "default": &**default_mode, "modes": app.service.mode_entries() }))
 }

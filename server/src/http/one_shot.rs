@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::App;
 use crate::{
-    model::ModeState,
+    model::{ModeState, UnknownMode},
     pipeline::{Accepts, EncodedFrame, FrameError, HEADROOM_LEN_BYTES, View, Wanted},
     telemetry::{FrameTrace, Outcome},
 };
@@ -61,6 +61,12 @@ impl IntoResponse for Refusal {
     }
 }
 
+impl From<UnknownMode> for Refusal {
+    fn from(error: UnknownMode) -> Self {
+        Self { status: StatusCode::NOT_FOUND, code: "unknown_mode", message: error.to_string() }
+    }
+}
+
 impl From<FrameError> for Refusal {
     fn from(error: FrameError) -> Self {
         let status = match &error {
@@ -85,7 +91,7 @@ pub(super) async fn segment(
     let Query(question) = question.map_err(|error| bad_query(error.body_text()))?;
     let mode = match &question.mode {
         None => app.service.registry.default_mode(),
-        Some(name) => app.service.registry.get(name).ok_or_else(|| unknown_mode(&app, name))?,
+        Some(name) => app.service.registry.get(name)?,
     };
     let body = body.map_err(|error| Refusal {
         status: error.status(),
@@ -141,12 +147,6 @@ fn choose(view: Option<QueryView>, headers: &HeaderMap) -> Result<(Wanted, &'sta
         code: "not_acceptable",
         message: "a mask comes as image/png or application/json, a picture as image/jpeg".into(),
     })
-}
-
-fn unknown_mode(app: &App, name: &str) -> Refusal {
-    let known: Vec<_> = app.service.registry.modes().iter().map(|mode| mode.name.as_str()).collect();
-    let message = format!("there is no mode {name:?}; there are: {}", known.join(", "));
-    Refusal { status: StatusCode::NOT_FOUND, code: "unknown_mode", message }
 }
 
 /// The trace id of a W3C `traceparent`; zeros when there is none.

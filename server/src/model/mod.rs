@@ -76,6 +76,14 @@ fn cause(error: &dyn std::error::Error) -> String {
     error.source().map(|source| format!(": {source}")).unwrap_or_default()
 }
 
+/// A client named a mode that there is not.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no mode {name:?}; there are: {known}")]
+pub struct UnknownMode {
+    name: String,
+    known: String,
+}
+
 /// The modes of a running server.
 pub struct Registry {
     modes: Vec<Arc<Mode>>,
@@ -109,7 +117,7 @@ impl Registry {
                 changed.send_replace(());
             });
         }
-        let default_mode = modes.iter().position(|mode| mode.name == default_mode).unwrap_or(0);
+        let default_mode = modes.iter().position(|mode| &*mode.name == default_mode).unwrap_or(0);
         Self { modes, default_mode, changed }
     }
 
@@ -119,8 +127,11 @@ impl Registry {
     }
 
     /// The mode `name`.
-    pub fn get(&self, name: &str) -> Option<&Arc<Mode>> {
-        self.modes.iter().find(|mode| mode.name == name)
+    pub fn get(&self, name: &str) -> Result<&Arc<Mode>, UnknownMode> {
+        self.modes.iter().find(|mode| &*mode.name == name).ok_or_else(|| {
+            let known: Vec<_> = self.modes.iter().map(|mode| &*mode.name).collect();
+            UnknownMode { name: name.to_owned(), known: known.join(", ") }
+        })
     }
 
     /// Changes whenever a mode changes its state.
@@ -160,7 +171,7 @@ impl Loader {
             entry.map(|entry| (entry.title, entry.backend, entry.default_variant)).unwrap_or_default();
         let variant = if settings.variant.is_empty() { default_variant } else { settings.variant.clone() };
         let model = if variant.is_empty() { settings.model.clone() } else { format!("{}/{variant}", settings.model) };
-        Mode::new(name.to_owned(), index, model, title, backend)
+        Mode::new(name, index, model, title, backend)
     }
 
     fn load(&self, settings: &ModeSettings) -> Result<LoadedModel, ModeError> {

@@ -9,7 +9,7 @@ use crate::plugin_host::{Instance, InstanceError, InstanceInfo, Library, ModelSp
 /// A mode that clients can choose. It exists from start to end, whatever becomes of its model.
 pub struct Mode {
     /// What clients call it.
-    pub name: String,
+    pub name: Arc<str>,
     /// Its number in `hello` and in results.
     pub index: u8,
     /// The model behind it, and its variant: `name/variant`.
@@ -54,8 +54,8 @@ impl ModeState {
 
 impl Mode {
     /// A mode that is still loading.
-    pub fn new(name: String, index: u8, model: String, title: String, backend: String) -> Self {
-        Self { name, index, model, title, backend, state: watch::Sender::new(ModeState::Loading) }
+    pub fn new(name: &str, index: u8, model: String, title: String, backend: String) -> Self {
+        Self { name: name.into(), index, model, title, backend, state: watch::Sender::new(ModeState::Loading) }
     }
 
     /// What it is doing now.
@@ -72,14 +72,14 @@ impl Mode {
         match &state {
             ModeState::Loading => {}
             ModeState::Ready(model) => tracing::info!(
-                mode = self.name,
+                mode = &*self.name,
                 model = self.model,
                 backend = self.backend,
                 build = &model.build[..12],
                 instances = model.instance_count,
                 "Mode is ready"
             ),
-            ModeState::Unavailable(reason) => tracing::error!(mode = self.name, reason, "Mode is unavailable"),
+            ModeState::Unavailable(reason) => tracing::error!(mode = &*self.name, reason, "Mode is unavailable"),
         }
         self.state.send_replace(state);
     }

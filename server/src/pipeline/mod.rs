@@ -68,7 +68,8 @@ fn run_frame(
     let info = &lease.model().info;
     let before = trace.clone();
     let bytes = trace.measure(Stage::Encode, || {
-        let mut out = vec![0; HEADROOM_LEN_BYTES];
+        let mut out = Vec::with_capacity(HEADROOM_LEN_BYTES + pixels / 16);
+        out.resize(HEADROOM_LEN_BYTES, 0);
         match wanted {
             Wanted::Mask => encoder.encode_mask(mask.labels, &mut out),
             Wanted::SoftMask => encoder.encode_soft_mask(&mask, &mut out),

@@ -163,7 +163,7 @@ impl From<&Mode> for ModeEntry {
         };
         Self {
             index: mode.index,
-            name: mode.name.clone(),
+            name: mode.name.to_string(),
             state: state.name(),
             backend: mode.backend.clone(),
             model: mode.model.clone(),

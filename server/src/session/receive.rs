@@ -80,12 +80,8 @@ async fn receive_text(session: &Session, text: &str, wanted_mode: &mut Option<Ar
     let received = epoch_micros();
     match serde_json::from_str(text) {
         Ok(ClientMessage::Mode { mode }) => match session.service.registry.get(&mode) {
-            Some(mode) => *wanted_mode = change_mode(session, Arc::clone(mode)).await,
-            None => {
-                let known: Vec<_> = session.service.registry.modes().iter().map(|mode| mode.name.as_str()).collect();
-                let message = format!("there is no mode {mode:?}; there are: {}", known.join(", "));
-                complain(session, "unknown_mode", &message).await;
-            }
+            Ok(mode) => *wanted_mode = change_mode(session, Arc::clone(mode)).await,
+            Err(error) => complain(session, "unknown_mode", &error).await,
         },
         Ok(ClientMessage::View { soft_edge, picture }) => session.set_view(ClientView { soft_edge, picture }),
         Ok(ClientMessage::Clock { sent }) => {

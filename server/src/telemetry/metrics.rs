@@ -1,5 +1,7 @@
 //! Metrics for Prometheus. Names are `segue_<what>_<unit>[_total]`; no label grows with clients or frames.
 
+use std::sync::Arc;
+
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -19,14 +21,14 @@ pub enum Outcome {
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct FrameLabels {
-    mode: String,
+    mode: Arc<str>,
     outcome: &'static str,
     reason: &'static str,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct StageLabels {
-    mode: String,
+    mode: Arc<str>,
     stage: &'static str,
 }
 
@@ -72,18 +74,18 @@ fn stage_histogram() -> Histogram {
 
 impl Metrics {
     /// Counts one frame.
-    pub fn count_frame(&self, mode: &str, outcome: Outcome) {
+    pub fn count_frame(&self, mode: &Arc<str>, outcome: Outcome) {
         let (outcome, reason) = match outcome {
             Outcome::Answered => ("answered", ""),
             Outcome::Dropped(reason) => ("dropped", reason),
         };
-        self.frames.get_or_create(&FrameLabels { mode: mode.to_owned(), outcome, reason }).inc();
+        self.frames.get_or_create(&FrameLabels { mode: Arc::clone(mode), outcome, reason }).inc();
     }
 
     /// Adds the stages of an answered frame.
-    pub fn observe_stages(&self, mode: &str, trace: &FrameTrace) {
+    pub fn observe_stages(&self, mode: &Arc<str>, trace: &FrameTrace) {
         for stage in Stage::ALL {
-            let labels = StageLabels { mode: mode.to_owned(), stage: stage.name() };
+            let labels = StageLabels { mode: Arc::clone(mode), stage: stage.name() };
             self.stages.get_or_create(&labels).observe(f64::from(trace.micros(stage)) / 1e6);
         }
     }

@@ -36,8 +36,8 @@ export class Visitor {
     page.on('websocket', () => (this.sockets += 1));
   }
 
-  static async arrive(t, { camera = CAMERA.clip, viewport = { width: 1280, height: 800 }, hostName, profiles, isAt = 'Ready' } = {}) {
-    const server = await SegueServer.start({ profiles });
+  static async arrive(t, { camera = CAMERA.clip, viewport = { width: 1280, height: 800 }, hostName, isAt = 'Ready' } = {}) {
+    const server = await SegueServer.start();
     t.after(() => server.close());
     const hosts = hostName ? [`--host-resolver-rules=MAP ${hostName} 127.0.0.1`] : [];
     const browser = await chromium.launch({ executablePath: process.env.SEGUE_CHROMIUM ?? '/usr/bin/chromium', args: [...FLAGS, ...camera, ...hosts] });
