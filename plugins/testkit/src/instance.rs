@@ -11,7 +11,7 @@ use crate::{ModelUnderTest, host};
 
 /// Bytes behind every output plane that must stay as they are.
 const GUARD_LEN_BYTES: usize = 64;
-const GUARD: u8 = 0xA5;
+pub(crate) const GUARD: u8 = 0xA5;
 
 /// A frame of made-up pixels, the same for the same sizes.
 #[derive(Clone)]

@@ -61,6 +61,8 @@ impl Segment {
             let known = known.join(", ");
             return Err(Failure::wrong_usage(format!("there is no mode {name:?}; there are: {known}")));
         }
+        // One picture needs one instance.
+        profile.modes.values_mut().for_each(|mode| mode.instances = 1);
         let bytes = fs::read(&self.image)
             .map_err(|error| Failure::does_not_hold(format!("{}: {error}", self.image.display())))?;
         let settings = pipeline::Settings { result: profile.result, limits: profile.limits };

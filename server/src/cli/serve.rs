@@ -28,7 +28,7 @@ use crate::{
 
 /// Arguments of `segue serve`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  segue serve\n  segue serve --profile lan --listen 0.0.0.0:8080\n  \
+#[command(after_help = "Examples:\n  segue serve\n  segue serve --listen 0.0.0.0:8080\n  \
     segue serve --set server.default_mode=landscape\n\n\
     Weights that are missing are fetched at the first start. SIGINT and SIGTERM let frames in flight finish.")]
 pub(super) struct Serve {

@@ -133,9 +133,12 @@ pub struct LimitSettings {
     /// Longer side of any picture, by its header.
     #[garde(range(min = 16, max = 16_384))]
     pub max_picture_dimension_px: u32,
-    /// Width times height of any picture, by its header.
+    /// Width times height of a frame of a session, by its header.
     #[garde(range(min = 256, max = 268_435_456))]
-    pub max_picture_pixels: u64,
+    pub max_frame_pixels: u64,
+    /// Width times height of a picture of `/v1/segment`, by its header.
+    #[garde(range(min = 256, max = 268_435_456))]
+    pub max_upload_pixels: u64,
     /// Sessions at once.
     #[garde(range(min = 1, max = 1_000_000))]
     pub max_sessions: usize,

@@ -23,17 +23,18 @@ pub(super) fn decode<'a>(
     limits: &LimitSettings,
     rgb: &'a mut Vec<u8>,
 ) -> Result<Frame<'a>, FrameError> {
+    let most = Most::of(accepts, limits);
     let is_jpeg = bytes.starts_with(&[0xFF, 0xD8]);
     let (width_px, height_px) = match (is_jpeg, accepts) {
-        (true, _) => decode_jpeg(bytes, limits, rgb)?,
-        (false, Accepts::AnyPicture) => decode_other(bytes, limits, rgb)?,
+        (true, _) => decode_jpeg(bytes, &most, rgb)?,
+        (false, Accepts::AnyPicture) => decode_other(bytes, &most, rgb)?,
         (false, Accepts::Jpeg) if bytes.is_empty() => return Err(FrameError::Undecodable("it is empty".into())),
         (false, Accepts::Jpeg) => return Err(FrameError::Undecodable("it is no JPEG".into())),
     };
     Ok(Frame { rgb, width_px, height_px })
 }
 
-fn decode_jpeg(bytes: &[u8], limits: &LimitSettings, rgb: &mut Vec<u8>) -> Result<(u32, u32), FrameError> {
+fn decode_jpeg(bytes: &[u8], most: &Most, rgb: &mut Vec<u8>) -> Result<(u32, u32), FrameError> {
     // The decoder fills a missing end with grey; half a picture would get half a mask.
     let end = &bytes[bytes.len().saturating_sub(JPEG_PADDING_LEN_BYTES)..];
     if !end.windows(JPEG_END.len()).any(|pair| pair == JPEG_END) {
@@ -48,44 +49,60 @@ fn decode_jpeg(bytes: &[u8], limits: &LimitSettings, rgb: &mut Vec<u8>) -> Resul
     decoder.decode_headers().map_err(undecodable)?;
     let (width_px, height_px) =
         decoder.dimensions().ok_or_else(|| FrameError::Undecodable("the JPEG has no header".into()))?;
-    let size = check_size(width_px as u32, height_px as u32, limits)?;
+    let size = most.check(width_px as u32, height_px as u32)?;
     resize_buffer(rgb, size);
     decoder.decode_into(rgb).map_err(undecodable)?;
     Ok(size)
 }
 
-fn decode_other(bytes: &[u8], limits: &LimitSettings, rgb: &mut Vec<u8>) -> Result<(u32, u32), FrameError> {
+fn decode_other(bytes: &[u8], most: &Most, rgb: &mut Vec<u8>) -> Result<(u32, u32), FrameError> {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(undecodable)?;
     if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::WebP)) {
         return Err(FrameError::Undecodable("it is no JPEG, PNG or WebP".into()));
     }
     let claimed = imagesize::blob_size(bytes).map_err(undecodable)?;
     let side = |claimed: usize| u32::try_from(claimed).unwrap_or(u32::MAX);
-    check_size(side(claimed.width), side(claimed.height), limits)?;
+    most.check(side(claimed.width), side(claimed.height))?;
     let mut decoder = reader.into_decoder().map_err(undecodable)?;
     let (width_px, height_px) = decoder.dimensions();
-    let size = check_size(width_px, height_px, limits)?;
+    let size = most.check(width_px, height_px)?;
     // Eight bytes a pixel cover 16-bit RGBA; the decoder's own needs come on top.
     let mut memory = image::Limits::default();
-    memory.max_alloc = Some(limits.max_picture_pixels.saturating_mul(16));
+    memory.max_alloc = Some(most.pixels.saturating_mul(16));
     decoder.set_limits(memory).map_err(undecodable)?;
     let picture = DynamicImage::from_decoder(decoder).map_err(undecodable)?;
     *rgb = picture.into_rgb8().into_raw();
     Ok(size)
 }
 
-fn check_size(width_px: u32, height_px: u32, limits: &LimitSettings) -> Result<(u32, u32), FrameError> {
-    let too_many = |limit| Err(FrameError::TooManyPixels { width_px, height_px, limit });
-    if width_px.max(height_px) > limits.max_picture_dimension_px {
-        return too_many(format!("{} pixels a side", limits.max_picture_dimension_px));
+/// The largest picture that is decoded.
+struct Most {
+    dimension_px: u32,
+    pixels: u64,
+}
+
+impl Most {
+    fn of(accepts: Accepts, limits: &LimitSettings) -> Self {
+        let pixels = match accepts {
+            Accepts::Jpeg => limits.max_frame_pixels,
+            Accepts::AnyPicture => limits.max_upload_pixels,
+        };
+        Self { dimension_px: limits.max_picture_dimension_px, pixels }
     }
-    if u64::from(width_px) * u64::from(height_px) > limits.max_picture_pixels {
-        return too_many(format!("{} pixels in all", limits.max_picture_pixels));
+
+    fn check(&self, width_px: u32, height_px: u32) -> Result<(u32, u32), FrameError> {
+        let too_many = |limit| Err(FrameError::TooManyPixels { width_px, height_px, limit });
+        if width_px.max(height_px) > self.dimension_px {
+            return too_many(format!("{} pixels a side", self.dimension_px));
+        }
+        if u64::from(width_px) * u64::from(height_px) > self.pixels {
+            return too_many(format!("{} pixels in all", self.pixels));
+        }
+        if width_px == 0 || height_px == 0 {
+            return Err(FrameError::Undecodable("it has no pixels".into()));
+        }
+        Ok((width_px, height_px))
     }
-    if width_px == 0 || height_px == 0 {
-        return Err(FrameError::Undecodable("it has no pixels".into()));
-    }
-    Ok((width_px, height_px))
 }
 
 fn resize_buffer(rgb: &mut Vec<u8>, (width_px, height_px): (u32, u32)) {

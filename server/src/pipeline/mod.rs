@@ -26,6 +26,9 @@ use crate::{
 /// Room in front of every payload, so that a result's header is written without moving the payload.
 pub const HEADROOM_LEN_BYTES: usize = 64;
 
+/// Buffers of pixels beyond this are given back: one huge picture must not be paid for ever after.
+const KEPT_LEN_BYTES: usize = 32 << 20;
+
 /// Segments one frame: decode, infer, encode.
 fn run_frame(
     settings: &Settings,
@@ -162,7 +165,9 @@ impl Pipeline {
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let mut buffers = spare().pop().unwrap_or_default();
         let result = run_frame(&self.settings, &mut buffers, &mut lease, frame, wanted);
-        spare().push(buffers);
+        if buffers.rgb.capacity() <= KEPT_LEN_BYTES {
+            spare().push(buffers);
+        }
         result
     }
 }
