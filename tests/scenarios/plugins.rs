@@ -15,8 +15,7 @@ use serde_json::json;
 
 /// The built `selfie` plugin, as the server finds it.
 fn plugin_bytes() -> Result<Vec<u8>> {
-    let directory = program().parent().context("the program lies in no directory")?.join("plugins");
-    Ok(fs::read(directory.join("libselfie.so"))?)
+    Ok(fs::read(built("plugins/libselfie.so")?)?)
 }
 
 /// The plugin with `bytes` written over a field of its descriptor.
@@ -109,23 +108,22 @@ fn a_library_that_is_no_plugin_is_refused_and_never_run() -> Result<()> {
     Ok(())
 }
 
-/// Builds the plugin of another crate of this repository, with more arguments for cargo; its file.
-fn build_plugin(package: &str, target: &str, arguments: &[&str]) -> Result<PathBuf> {
-    let target = program().parent().context("the program lies in no directory")?.join(target);
-    let status = Command::new(env!("CARGO"))
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .args(["rustc", "--quiet", "--crate-type", "cdylib", "--package", package, "--target-dir"])
-        .arg(&target)
-        .args(arguments)
-        .status()?;
-    ensure!(status.success(), "cargo ended with {status}");
-    let library = package.trim_start_matches("segue-");
-    Ok(target.join(format!("debug/lib{library}.so")))
+/// The file of a plugin that was built beside the program.
+fn built(library: &str) -> Result<PathBuf> {
+    Ok(program().parent().context("the program lies in no directory")?.join(library))
 }
 
 #[test]
 fn a_plugin_that_aborts_on_panic_is_refused() -> Result<()> {
-    let file = build_plugin("segue-brightness", "built-to-abort", &["--config", "profile.dev.panic=\"abort\""])?;
+    let target = built("built-to-abort")?;
+    let status = Command::new(env!("CARGO"))
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .args(["rustc", "--quiet", "--package", "segue-brightness", "--crate-type", "cdylib"])
+        .args(["--config", "profile.dev.panic=\"abort\"", "--target-dir"])
+        .arg(&target)
+        .status()?;
+    ensure!(status.success(), "cargo ended with {status}");
+    let file = target.join("debug/libbrightness.so");
     assert_snapshot!(said_of(&file)?);
     Ok(())
 }
@@ -154,7 +152,7 @@ fn start(installed: &tempfile::TempDir) -> Result<Server> {
 
 #[tokio::test]
 async fn a_lab_serves_its_own_plugin_by_dropping_files() -> Result<()> {
-    let installed = install(&build_plugin("segue-brightness", "built-plugins", &[])?, "brightness", "threshold = 100")?;
+    let installed = install(&built("libbrightness.so")?, "brightness", "threshold = 100")?;
     let server = start(&installed)?;
     let mut client = Client::connect(server.address()).await?;
     assert_eq!(client.hello["modes"][0]["labels"], json!(["dark", "bright"]));
@@ -166,7 +164,7 @@ async fn a_lab_serves_its_own_plugin_by_dropping_files() -> Result<()> {
 
 #[tokio::test]
 async fn a_panic_a_failure_and_a_lie_cost_their_frame_and_nothing_else() -> Result<()> {
-    let installed = install(&build_plugin("segue-misbehaving", "built-plugins", &[])?, "misbehaving", "")?;
+    let installed = install(&built("libmisbehaving.so")?, "misbehaving", "")?;
     let server = start(&installed)?;
     server.log_until("expect the worst")?;
     let mut client = Client::connect(server.address()).await?;
@@ -189,7 +187,7 @@ async fn a_panic_a_failure_and_a_lie_cost_their_frame_and_nothing_else() -> Resu
 
 #[test]
 fn settings_that_a_backend_does_not_know_make_its_mode_unavailable_by_name() -> Result<()> {
-    let installed = install(&build_plugin("segue-brightness", "built-plugins", &[])?, "brightness", "brigthness = 1")?;
+    let installed = install(&built("libbrightness.so")?, "brightness", "brigthness = 1")?;
     let (status, reason) = start(&installed)?.get("/readyz")?;
     assert_eq!(status, 503);
     assert!(reason.contains("unknown field `brigthness`"), "{reason}");

@@ -19,14 +19,16 @@ pub(crate) enum Profile {
     Release,
 }
 
-/// Builds; the path of the program. The plugins are in `plugins/` beside it.
+/// Builds; the path of the program. The plugins are in `plugins/` beside it; examples and the tests' own plugins,
+/// which only [`Profile::Dev`] builds, stay where cargo puts them.
 pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
     let metadata: Value =
         serde_json::from_str(&output(tool("cargo").args(["metadata", "--no-deps", "--format-version=1"]))?)?;
-    let plugins = plugin_crates(&metadata);
+    let (plugins, others): (Vec<_>, Vec<_>) = plugin_crates(&metadata).into_iter().partition(|plugin| plugin.is_served);
     let mut cargo = tool("cargo");
     cargo.args(["build", "--package", "segue"]);
-    for plugin in &plugins {
+    let also = if matches!(profile, Profile::Dev) { &others[..] } else { &[] };
+    for plugin in plugins.iter().chain(also) {
         cargo.args(["--package", &plugin.package]);
     }
     let folder = match profile {
@@ -46,15 +48,16 @@ pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
 struct PluginCrate {
     package: String,
     library: String,
+    /// It lies under `plugins/`.
+    is_served: bool,
 }
 
-/// Every package under `plugins/` that makes a shared library.
+/// Every package that makes a shared library.
 fn plugin_crates(metadata: &Value) -> Vec<PluginCrate> {
     let plugins = root().join("plugins");
     let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
     packages
         .iter()
-        .filter(|package| package["manifest_path"].as_str().is_some_and(|path| Path::new(path).starts_with(&plugins)))
         .filter_map(|package| {
             let is_plugin = |target: &&Value| {
                 target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "cdylib"))
@@ -63,6 +66,7 @@ fn plugin_crates(metadata: &Value) -> Vec<PluginCrate> {
             Some(PluginCrate {
                 package: package["name"].as_str()?.to_owned(),
                 library: target["name"].as_str()?.replace('-', "_"),
+                is_served: Path::new(package["manifest_path"].as_str()?).starts_with(&plugins),
             })
         })
         .collect()
