@@ -3,7 +3,7 @@
 //! On a frame's path this stands between the session that received it and the pipeline that runs it.
 //!
 //! Architecture invariant: a session holds one waiting frame at most. A newer one takes its place, and the older
-//! one is handed back so that its drop is told.
+//! one is handed back so that its drop is told. No instance is held for a session that has no frame for it.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -13,59 +13,72 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::{
-    model::{Lease, LoadedModel},
+    model::{Lease, Mode},
     pipeline::{EncodedFrame, FrameError},
 };
 
-/// The place for the one frame of a session that waits.
+/// A frame, and the mode that its session was in when it came.
+pub struct WaitingFrame {
+    /// The frame.
+    pub frame: EncodedFrame,
+    /// The mode in which it is to be answered.
+    pub mode: Arc<Mode>,
+}
+
+/// The place for the one frame of a session that waits. It is filled by one task and emptied by another.
 #[derive(Default)]
 pub struct LatestSlot {
-    waiting: Mutex<Option<EncodedFrame>>,
+    waiting: Mutex<Option<WaitingFrame>>,
     filled: Notify,
 }
 
 impl LatestSlot {
-    /// Puts `frame` in; the frame that it supersedes, if one was waiting.
-    pub fn put(&self, frame: EncodedFrame) -> Option<EncodedFrame> {
+    /// Puts `frame` in; the one that it supersedes, if one was waiting.
+    pub fn put(&self, frame: WaitingFrame) -> Option<WaitingFrame> {
         let superseded = self.lock().replace(frame);
         self.filled.notify_one();
         superseded
     }
 
-    /// Waits until there is a frame. For one caller at a time.
-    pub async fn filled(&self) {
+    /// The mode of the waiting frame, once there is one and it is not of `other_than`.
+    async fn mode(&self, other_than: Option<&Arc<Mode>>) -> Arc<Mode> {
         loop {
-            if self.lock().is_some() {
-                return;
+            let waiting = self.lock().as_ref().map(|waiting| Arc::clone(&waiting.mode));
+            match waiting {
+                Some(mode) if other_than.is_none_or(|other| !Arc::ptr_eq(&mode, other)) => return mode,
+                _ => self.filled.notified().await,
             }
-            self.filled.notified().await;
         }
     }
 
-    /// Takes the frame out.
-    pub fn take(&self) -> Option<EncodedFrame> {
-        self.lock().take()
+    /// Takes the frame out, if it is of `mode`.
+    fn take(&self, mode: &Arc<Mode>) -> Option<WaitingFrame> {
+        self.lock().take_if(|waiting| Arc::ptr_eq(&waiting.mode, mode))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<EncodedFrame>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<WaitingFrame>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Waits for a frame and for an instance, and takes the frame only then: whatever is newest gets the instance.
-/// `None` when the model is being taken down.
-pub async fn admit(slot: &LatestSlot, model: &Arc<LoadedModel>) -> Option<(EncodedFrame, Lease)> {
+/// A frame that can't have one comes with the reason.
+pub async fn admit(slot: &LatestSlot, max_age_millis: u64) -> (WaitingFrame, Result<Lease, FrameError>) {
     loop {
-        slot.filled().await;
-        let lease = model.lease().await?;
-        if let Some(frame) = slot.take() {
-            return Some((frame, lease));
+        let mode = slot.mode(None).await;
+        let lease = tokio::select! {
+            lease = mode.lease() => lease,
+            _another = slot.mode(Some(&mode)) => continue,
+        };
+        if let Some(waiting) = slot.take(&mode) {
+            let lease = check_age(&waiting.frame, max_age_millis).and(lease.map_err(FrameError::NotReady));
+            return (waiting, lease);
         }
     }
 }
 
 /// Refuses a frame that waited too long to be of use.
-pub fn check_age(frame: &EncodedFrame, max_age_millis: u64) -> Result<(), FrameError> {
+fn check_age(frame: &EncodedFrame, max_age_millis: u64) -> Result<(), FrameError> {
     let age = frame.trace.age();
     if age > Duration::from_millis(max_age_millis) { Err(FrameError::Expired(age.as_millis())) } else { Ok(()) }
 }
@@ -77,24 +90,43 @@ mod tests {
     use super::*;
     use crate::{pipeline::Accepts, telemetry::FrameTrace};
 
-    fn frame(id: u32) -> EncodedFrame {
-        EncodedFrame {
+    fn waiting(id: u32, mode: &Arc<Mode>) -> WaitingFrame {
+        let frame = EncodedFrame {
             id,
             session: 1,
             captured_at_micros: 0,
             bytes: Bytes::new(),
             accepts: Accepts::Jpeg,
             trace: FrameTrace::start([1; 16]),
-        }
+        };
+        WaitingFrame { frame, mode: Arc::clone(mode) }
+    }
+
+    fn mode(name: &str) -> Arc<Mode> {
+        Arc::new(Mode::new(name, 0, String::new(), String::new(), String::new()))
     }
 
     #[tokio::test]
     async fn a_newer_frame_supersedes_the_waiting_one() {
-        let slot = LatestSlot::default();
-        assert!(slot.put(frame(1)).is_none());
-        assert_eq!(slot.put(frame(2)).map(|old| old.id), Some(1));
-        slot.filled().await;
-        assert_eq!(slot.take().map(|newest| newest.id), Some(2));
-        assert!(slot.take().is_none());
+        let (slot, mode) = (LatestSlot::default(), mode("fast"));
+        assert!(slot.put(waiting(1, &mode)).is_none());
+        assert_eq!(slot.put(waiting(2, &mode)).map(|old| old.frame.id), Some(1));
+        assert_eq!(slot.mode(None).await.name, mode.name);
+        assert_eq!(slot.take(&mode).map(|newest| newest.frame.id), Some(2));
+        assert!(slot.take(&mode).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_frame_of_another_mode_ends_the_wait_for_the_first() {
+        let (slot, loading, broken) = (LatestSlot::default(), mode("loading"), mode("broken"));
+        broken.set_unavailable("it is broken");
+        slot.put(waiting(1, &loading));
+        let admitted = admit(&slot, 60_000);
+        tokio::pin!(admitted);
+        assert!(futures_util::poll!(&mut admitted).is_pending());
+        slot.put(waiting(2, &broken));
+        let (frame, lease) = admitted.await;
+        assert_eq!(frame.frame.id, 2);
+        assert_eq!(lease.err().map(|error| error.to_string()).as_deref(), Some("the mode can't serve: it is broken"));
     }
 }

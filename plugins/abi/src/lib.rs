@@ -10,7 +10,8 @@
 //!   returns, unless its field says otherwise. Nothing allocated on one side is ever freed on the other.
 //! - **Threading.** An instance is called from one thread at a time, not always the same one, unless
 //!   [`BackendInfo::max_concurrency`] says more. Different instances are called from different threads at once.
-//!   Every function of [`Host`] may be called from any thread, between `create` and the return of `destroy`.
+//!   Every function of [`Host`] may be called from any thread, from the first `create` on for as long as the library
+//!   is open.
 //! - **Unwinding.** No panic and no C++ exception may cross a function of this ABI: catch it and return
 //!   [`STATUS_PANICKED`].
 //! - **Growth.** Structs only ever grow at their end. The side that fills a struct writes its `struct_size`;
@@ -210,7 +211,8 @@ pub struct Frame {
     pub session: u64,
     /// Names this call to [`Host::stage`] and [`Host::cancelled`].
     pub token: u64,
-    /// When the answer stops being of use, on the clock of [`Host::now_nanos`]; 0 for never.
+    /// When the answer stops being of use, on the clock of [`Host::now_nanos`]; 0 when the host has not decided,
+    /// which a host of ABI 1.0 never does.
     pub deadline_nanos: u64,
 }
 
@@ -266,7 +268,7 @@ pub struct Plugin {
     /// How it was built (profile, commit, ...), for people; padded with zeros.
     pub build: [u8; 64],
     /// Makes an instance for `model` and stores it in `instance`. May take long: it loads the weights.
-    /// `host` lives until `destroy` returns. On failure nothing is stored.
+    /// `host` lives as long as the library is open. On failure nothing is stored.
     pub create: Option<
         unsafe extern "C" fn(
             host: *const Host,
@@ -291,7 +293,8 @@ pub struct Plugin {
     >,
     /// Runs what the first frames would otherwise pay for (allocation, kernels, caches). Optional.
     pub warm_up: Option<unsafe extern "C" fn(instance: *mut c_void, error: *mut TextBuffer) -> i32>,
-    /// Forgets what the instance keeps of `session`; of all sessions when 0. Optional.
+    /// Forgets what the instance keeps of `session`; of all sessions when 0. Optional. A host of ABI 1.0 does not call
+    /// it: bound what you keep.
     pub reset: Option<unsafe extern "C" fn(instance: *mut c_void, session: u64)>,
     /// Stops every thread of the plugin; called after the last `destroy` of an unloadable plugin. Optional.
     pub quiesce: Option<unsafe extern "C" fn()>,

@@ -43,6 +43,11 @@ impl Deconv2x2 {
         self.input.width * 4 * self.channels
     }
 
+    /// The level that its weights are packed for.
+    pub(crate) const fn level(&self) -> Level {
+        self.level
+    }
+
     /// The output image.
     pub fn output(&self) -> Shape {
         Shape { height: self.input.height * 2, width: self.input.width * 2, channels: self.channels }

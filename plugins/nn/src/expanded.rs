@@ -24,9 +24,13 @@ impl Expanded {
     /// Joins layers that follow one another; with `keeps_input`, the depthwise one's input is added to its output.
     ///
     /// # Panics
-    /// When one layer's output is not the next one's input, or a kept input has not the output's size.
+    /// When one layer's output is not the next one's input, a kept input has not the output's size, or the layers
+    /// are packed for different levels.
     pub fn new(expand: Pointwise, depthwise: Depthwise, keeps_input: bool, deconv: Option<Deconv2x2>) -> Self {
         assert_eq!(expand.output(), depthwise.input());
+        // The weights lie as their level's vectors read them.
+        assert_eq!(expand.level(), depthwise.level());
+        assert!(deconv.as_ref().is_none_or(|deconv| deconv.level() == depthwise.level()));
         assert!(!keeps_input || depthwise.input() == depthwise.output());
         assert!(deconv.as_ref().is_none_or(|deconv| deconv.input() == depthwise.output()));
         Self { expand, depthwise, deconv, keeps_input }

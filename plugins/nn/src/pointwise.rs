@@ -56,6 +56,11 @@ impl Pointwise {
         self.input
     }
 
+    /// The level that its weights are packed for.
+    pub(crate) const fn level(&self) -> Level {
+        self.level
+    }
+
     /// The output image.
     pub fn output(&self) -> Shape {
         Shape { channels: self.weights.columns, ..self.input }

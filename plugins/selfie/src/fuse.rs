@@ -97,12 +97,14 @@ impl Graph {
     fn fuse_gate(&mut self) -> bool {
         let found = (0..self.layers.len()).find_map(|i| {
             let reader = self.only_reader(i).filter(|_| self.layers[i].kind == LayerKind::Gate)?;
+            // A convolution may also read an image as its residual: only what it convolves can be gated.
+            let convolves = |conv: usize, image: usize| self.layers[conv].input == self.layers[image].output;
             if self.layers[reader].takes_gate() {
-                return Some((i, None, reader));
+                return convolves(reader, i).then_some((i, None, reader));
             }
             let conv =
                 self.only_reader(reader).filter(|_| self.layers[reader].kind == LayerKind::Add(Activation::None))?;
-            self.layers[conv].is_plain_pointwise().then_some((i, Some(reader), conv))
+            (self.layers[conv].is_plain_pointwise() && convolves(conv, reader)).then_some((i, Some(reader), conv))
         });
         let Some((gate, add, conv)) = found else {
             return false;

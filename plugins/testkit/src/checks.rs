@@ -81,10 +81,9 @@ fn names_its_classes(instance: &Instance<'_>) -> CheckResult {
     let texts = unsafe { std::slice::from_raw_parts(info.labels, classes) };
     let mut seen = HashSet::new();
     for (id, text) in texts.iter().enumerate() {
-        // SAFETY: the ABI has a text point to `len_bytes` bytes.
-        let bytes = unsafe { std::slice::from_raw_parts(text.data, text.len_bytes) };
-        let label = std::str::from_utf8(bytes).map_err(|error| format!("label {id}: {error}"))?;
-        ensure(!label.is_empty() && seen.insert(label), || {
+        let label = host::show(text);
+        ensure(!label.contains('\u{FFFD}'), || format!("label {id} is not UTF-8"))?;
+        ensure(!label.is_empty() && seen.insert(label.clone()), || {
             format!("label {id} is {label:?}: empty, or not the first")
         })?;
     }

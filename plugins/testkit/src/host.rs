@@ -69,7 +69,11 @@ extern "C" fn cancelled(_: *mut c_void, token: u64) -> u32 {
     u32::from(CANCELLED_TOKEN.load(Ordering::SeqCst) == token)
 }
 
-fn show(text: &abi::Text) -> String {
+/// A text of the plugin's.
+pub(crate) fn show(text: &abi::Text) -> String {
+    if text.data.is_null() {
+        return String::new();
+    }
     // SAFETY: the ABI has a text point to `len_bytes` bytes for the call that carries it.
     let bytes = unsafe { std::slice::from_raw_parts(text.data, text.len_bytes) };
     String::from_utf8_lossy(bytes).into_owned()

@@ -10,7 +10,7 @@ use super::{
     places::{PlaceArguments, ProfileArguments},
 };
 use crate::{
-    model::{ModeState, Registry},
+    model::Registry,
     pipeline::{self, Accepts, EncodedFrame, HEADROOM_LEN_BYTES, Pipeline, View, Wanted},
     telemetry::{FrameTrace, start_log},
 };
@@ -101,15 +101,8 @@ async fn segment(
     wanted: Wanted,
 ) -> Result<Vec<u8>, Failure> {
     let mode = registry.default_mode();
-    let mut state = mode.follow();
-    let settled = state.wait_for(|state| !matches!(state, ModeState::Loading)).await;
-    let model = match settled.as_deref() {
-        Ok(ModeState::Ready(model)) => model.clone(),
-        Ok(state) => return Err(Failure::does_not_hold(format!("mode {}: {}", mode.name, state.message()))),
-        Err(error) => return Err(Failure::does_not_hold(error)),
-    };
-    drop(settled);
-    let lease = model.lease().await.ok_or_else(|| Failure::does_not_hold("the model is gone"))?;
+    let lease = mode.lease().await;
+    let lease = lease.map_err(|reason| Failure::does_not_hold(format!("mode {}: {reason}", mode.name)))?;
     let frame = EncodedFrame {
         id: 0,
         session: 0,
@@ -119,5 +112,5 @@ async fn segment(
         trace: FrameTrace::start([0; 16]),
     };
     let pipeline = Pipeline::new(settings);
-    pipeline.run_blocking(lease, frame, wanted).map(|encoded| encoded.bytes).map_err(Failure::does_not_hold)
+    pipeline.run(lease, frame, wanted).await.map(|encoded| encoded.bytes).map_err(Failure::does_not_hold)
 }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     config::Profile,
     http,
-    model::{ModeState, Places, Registry},
+    model::{Places, Registry},
     pipeline::{self, Pipeline},
     session::Service,
     telemetry::{self, Metrics},
@@ -111,13 +111,13 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
 /// Prints the address, as soon as the default mode serves or can't.
 async fn announce(service: Arc<Service>, address: SocketAddr, start: Instant) {
     let mode = service.registry.default_mode();
-    let mut state = mode.follow();
-    let settled = state.wait_for(|state| !matches!(state, ModeState::Loading)).await;
-    match settled.as_deref() {
-        Ok(ModeState::Ready(_)) => {
+    match mode.ready().await {
+        Ok(_model) => {
             println!("Segue is ready at http://{address}");
             tracing::info!(%address, after_millis = start.elapsed().as_millis(), "Ready");
         }
-        _ => println!("Segue listens at http://{address}, but its default mode {:?} is unavailable", mode.name),
+        Err(_told_already) => {
+            println!("Segue listens at http://{address}, but its default mode {:?} is unavailable", mode.name)
+        }
     }
 }

@@ -75,7 +75,9 @@ impl From<FrameError> for Refusal {
             FrameError::NotReady(_) | FrameError::Expired(_) | FrameError::Stopping | FrameError::Superseded => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            FrameError::Backend(_) | FrameError::Unencodable(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            FrameError::Backend(_) | FrameError::Unencodable(_) | FrameError::Internal => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         };
         Self { status, code: error.reason(), message: error.to_string() }
     }
@@ -118,8 +120,7 @@ async fn run(app: &App, mode: &crate::model::Mode, frame: EncodedFrame, wanted: 
     };
     let patience = Duration::from_millis(app.service.limits.max_age_millis);
     let lease = match tokio::time::timeout(patience, model.lease()).await {
-        Ok(Some(lease)) => lease,
-        Ok(None) => return Err(FrameError::Stopping),
+        Ok(lease) => lease,
         Err(_elapsed) => return Err(FrameError::Expired(patience.as_millis())),
     };
     let encoded = app.service.pipeline.run(lease, frame, wanted).await?;

@@ -11,6 +11,7 @@ mod pull;
 
 use std::{
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -110,10 +111,12 @@ impl Registry {
             modes.push(Arc::clone(&mode));
             let (loader, settings, changed) = (Arc::clone(&loader), settings.clone(), changed.clone());
             thread::spawn(move || {
-                mode.set(match loader.load(&settings) {
-                    Ok(model) => ModeState::Ready(Arc::new(model)),
-                    Err(error) => ModeState::Unavailable(error.to_string()),
-                });
+                let loaded = catch_unwind(AssertUnwindSafe(|| loader.load(&settings)));
+                match loaded {
+                    Ok(Ok(model)) => mode.set(ModeState::Ready(Arc::new(model))),
+                    Ok(Err(error)) => mode.set_unavailable(error.to_string()),
+                    Err(_panic) => mode.set_unavailable("loading it panicked; the log has the message"),
+                }
                 changed.send_replace(());
             });
         }
@@ -230,9 +233,10 @@ fn find_plugin(directory: &std::path::Path, backend: &str) -> Result<PluginFile,
     Err(ModeError::NoPlugin { path: directory.to_owned(), backend: backend.into(), refused })
 }
 
+/// One per core, up to eight: beyond that, memory and start-up grow and most live video does not gain.
 fn instance_count(settings: &ModeSettings) -> usize {
     match settings.instances {
-        0 => thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        0 => thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8),
         count => count as usize,
     }
 }

@@ -68,6 +68,28 @@ impl Mode {
         self.state.subscribe()
     }
 
+    /// Waits until it serves and has a free instance, first come first served; or says why it never will.
+    pub async fn lease(&self) -> Result<Lease, String> {
+        Ok(self.ready().await?.lease().await)
+    }
+
+    /// The model behind it, once it is loaded; or why it never will be.
+    pub async fn ready(&self) -> Result<Arc<LoadedModel>, String> {
+        let mut state = self.follow();
+        // The sender is a part of `self`: waiting can't fail.
+        let settled = state.wait_for(|state| !matches!(state, ModeState::Loading)).await;
+        match settled.as_deref() {
+            Ok(ModeState::Ready(model)) => Ok(Arc::clone(model)),
+            Ok(state) => Err(state.message().to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Ends its serving, with the reason that everybody is told.
+    pub fn set_unavailable(&self, reason: impl Into<String>) {
+        self.set(ModeState::Unavailable(reason.into()));
+    }
+
     pub(super) fn set(&self, state: ModeState) {
         match &state {
             ModeState::Loading => {}
@@ -116,11 +138,12 @@ impl LoadedModel {
         })
     }
 
-    /// Waits for a free instance, first come first served. `None` when the model is being taken down.
-    pub async fn lease(self: &Arc<Self>) -> Option<Lease> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
+    /// Waits for a free instance, first come first served.
+    pub async fn lease(self: &Arc<Self>) -> Lease {
+        // Nobody closes the semaphore; if somebody ever does, its order is what is lost, not an instance.
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         let instance = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Some(Lease { model: Arc::clone(self), instance, _permit: permit })
+        Lease { model: Arc::clone(self), instance, _permit: permit }
     }
 }
 
@@ -134,7 +157,7 @@ fn load_instance(library: &Arc<Library>, spec: &ModelSpec) -> Result<Instance, I
 pub struct Lease {
     model: Arc<LoadedModel>,
     instance: Option<Instance>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Lease {

@@ -121,8 +121,10 @@ pub(super) fn encode_json(
             serde_json::json!({"id": id, "label": label, "colour": colour, "pixels": pixels[id], "share": share})
         })
         .collect();
+    // Encoding is still going on.
+    let done = Stage::ALL.into_iter().filter(|&stage| stage != Stage::Encode);
     let stages: serde_json::Map<_, _> =
-        Stage::ALL.iter().map(|&stage| (format!("{}_micros", stage.name()), trace.micros(stage).into())).collect();
+        done.map(|stage| (format!("{}_micros", stage.name()), trace.micros(stage).into())).collect();
     let document = serde_json::json!({
         "width": mask.width_px,
         "height": mask.height_px,

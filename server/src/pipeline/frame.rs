@@ -85,6 +85,13 @@ pub struct EncodedMask {
     pub trace: FrameTrace,
 }
 
+impl EncodedMask {
+    /// How many bytes the payload has.
+    pub fn payload_len_bytes(&self) -> usize {
+        self.bytes.len() - super::HEADROOM_LEN_BYTES
+    }
+}
+
 /// Why a frame has no result.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
@@ -105,6 +112,8 @@ pub enum FrameError {
     NotReady(String),
     #[error("the server is stopping")]
     Stopping,
+    #[error("the server failed on this frame; its log has the message")]
+    Internal,
     #[error("the result can't be encoded: {0}")]
     Unencodable(String),
 }
@@ -118,7 +127,7 @@ impl FrameError {
             Self::Superseded => "superseded",
             Self::Expired(_) => "expired",
             Self::Stopping => "overloaded",
-            Self::Backend(_) | Self::NotReady(_) | Self::Unencodable(_) => "backend_failed",
+            Self::Backend(_) | Self::NotReady(_) | Self::Unencodable(_) | Self::Internal => "backend_failed",
         }
     }
 }

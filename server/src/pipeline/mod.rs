@@ -19,8 +19,8 @@ pub use picture::View;
 use crate::{
     config::{LimitSettings, ResultSettings},
     model::Lease,
-    plugin_host::{FrameView, InstanceError, MaskPlanes},
-    telemetry::Stage,
+    plugin_host::{FrameView, InstanceError, MaskPlanes, RunningCall, StageMicros},
+    telemetry::{Stage, timed},
 };
 
 /// Room in front of every payload, so that a result's header is written without moving the payload.
@@ -36,6 +36,7 @@ fn run_frame(
     lease: &mut Lease,
     mut encoded: EncodedFrame,
     wanted: Wanted,
+    running: &RunningCall,
 ) -> Result<EncodedMask, FrameError> {
     let trace = &mut encoded.trace;
     trace.end_queue();
@@ -48,6 +49,8 @@ fn run_frame(
     // 2. The mask, at the size that will be sent: the backend scales its scores, nobody scales labels.
     let (width_px, height_px) = fit(&frame, &settings.result);
     let pixels = width_px as usize * height_px as usize;
+    // Whatever a backend leaves unwritten must not be another session's mask.
+    labels.clear();
     labels.resize(pixels, 0);
     confidence.resize(if wanted == Wanted::SoftMask { pixels } else { 0 }, 0);
     let view = FrameView {
@@ -60,7 +63,7 @@ fn run_frame(
     };
     let soft = (wanted == Wanted::SoftMask).then_some(&mut confidence[..]);
     let mut planes = MaskPlanes { width_px, height_px, labels, confidence: soft };
-    let stages = infer(lease, &view, &mut planes)?;
+    let stages = infer(lease, &view, &mut planes, running)?;
     trace.set(Stage::Preprocess, stages.preprocess);
     trace.set(Stage::Infer, stages.forward);
     trace.set(Stage::Postprocess, stages.postprocess);
@@ -69,8 +72,7 @@ fn run_frame(
     let soft = (wanted == Wanted::SoftMask).then_some(&confidence[..]);
     let mask = Mask { labels, confidence: soft, width_px, height_px };
     let info = &lease.model().info;
-    let before = trace.clone();
-    let bytes = trace.measure(Stage::Encode, || {
+    let (bytes, micros) = timed(|| {
         let mut out = Vec::with_capacity(HEADROOM_LEN_BYTES + pixels / 16);
         out.resize(HEADROOM_LEN_BYTES, 0);
         match wanted {
@@ -78,10 +80,12 @@ fn run_frame(
             Wanted::SoftMask => encoder.encode_soft_mask(&mask, &mut out),
             Wanted::Picture(view) => painter.encode(view, &frame, &mask, info, settings.result.jpeg_quality, &mut out),
             Wanted::Png => encode::encode_png(&mask, &info.palette, &mut out),
-            Wanted::Json => encode::encode_json(&frame, &mask, info, &before, &mut out),
+            Wanted::Json => encode::encode_json(&frame, &mask, info, trace, &mut out),
         }
         .map(|()| out)
-    })?;
+    });
+    trace.set(Stage::Encode, micros);
+    let bytes = bytes?;
     // `fit` keeps both sides within the limits of a profile, which are far below 65,536.
     let (width_px, height_px) = (width_px as u16, height_px as u16);
     Ok(EncodedMask { bytes, wanted, width_px, height_px, trace: encoded.trace })
@@ -92,8 +96,9 @@ fn infer(
     lease: &mut Lease,
     frame: &FrameView<'_>,
     planes: &mut MaskPlanes<'_>,
-) -> Result<crate::plugin_host::StageMicros, FrameError> {
-    let result = lease.instance()?.infer(frame, planes);
+    running: &RunningCall,
+) -> Result<StageMicros, FrameError> {
+    let result = lease.instance()?.infer(frame, planes, running);
     if let Err(InstanceError::Panicked(_)) = &result {
         lease.discard_instance();
     }
@@ -127,6 +132,16 @@ struct Buffers {
     painter: picture::Painter,
 }
 
+/// Cancels a call when whoever waits for it goes away. A call that is over is not harmed.
+#[derive(Default)]
+struct CancelOnDrop(Arc<RunningCall>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
 /// Runs frames on threads for blocking work.
 pub struct Pipeline {
     settings: Settings,
@@ -139,32 +154,32 @@ impl Pipeline {
         Arc::new(Self { settings, spare: Mutex::new(Vec::new()) })
     }
 
-    /// Runs `frame` on the leased instance, off the async runtime.
+    /// Runs `frame` on the leased instance, off the async runtime. Dropping the future cancels the backend's call.
     pub async fn run(
         self: &Arc<Self>,
         lease: Lease,
         frame: EncodedFrame,
         wanted: Wanted,
     ) -> Result<EncodedMask, FrameError> {
-        let pipeline = Arc::clone(self);
-        let work = tokio::task::spawn_blocking(move || pipeline.run_blocking(lease, frame, wanted));
-        // The task ends early only with the runtime itself, or by a panic of ours.
+        let (pipeline, running) = (Arc::clone(self), CancelOnDrop::default());
+        let call = Arc::clone(&running.0);
+        let work = tokio::task::spawn_blocking(move || pipeline.run_blocking(lease, frame, wanted, &call));
         work.await.unwrap_or_else(|error| {
             tracing::error!(%error, "A frame's work broke off");
-            Err(FrameError::Stopping)
+            Err(if error.is_panic() { FrameError::Internal } else { FrameError::Stopping })
         })
     }
 
-    /// [`run`](Self::run) for callers that are on such a thread already.
-    pub fn run_blocking(
+    fn run_blocking(
         &self,
         mut lease: Lease,
         frame: EncodedFrame,
         wanted: Wanted,
+        running: &RunningCall,
     ) -> Result<EncodedMask, FrameError> {
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let mut buffers = spare().pop().unwrap_or_default();
-        let result = run_frame(&self.settings, &mut buffers, &mut lease, frame, wanted);
+        let result = run_frame(&self.settings, &mut buffers, &mut lease, frame, wanted, running);
         if buffers.rgb.capacity() <= KEPT_LEN_BYTES {
             spare().push(buffers);
         }

@@ -15,7 +15,7 @@ use std::{
 use segue_abi as abi;
 
 /// How many instances one library may have.
-const SLOTS: usize = 64;
+const SLOTS: usize = 1024;
 
 /// Nanoseconds since the server started, the clock of [`abi::Host::now_nanos`].
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -24,8 +24,8 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 pub(super) struct HostTable {
     pub(super) table: abi::Host,
     plugin: String,
-    slots: [CallSlot; SLOTS],
-    used: AtomicUsize,
+    slots: Box<[CallSlot]>,
+    calls: AtomicUsize,
 }
 
 // SAFETY: the table's context points to the `HostTable` itself, which is never freed and changes by atomics only.
@@ -36,14 +36,15 @@ unsafe impl Sync for HostTable {}
 struct CallSlot {
     taken: AtomicBool,
     token: AtomicU64,
-    cancelled: AtomicBool,
+    /// The token of the call that nobody waits for any more.
+    cancelled: AtomicU64,
     stage_nanos: [AtomicU64; abi::STAGES],
 }
 
 impl HostTable {
     /// A table for a library that stays open for good.
     pub(super) fn leak(plugin: &str) -> &'static Self {
-        let host = Box::leak(Box::new(Self {
+        let host = Box::into_raw(Box::new(Self {
             table: abi::Host {
                 struct_size: size_of::<abi::Host>() as u32,
                 abi_minor: abi::ABI_MINOR.into(),
@@ -54,11 +55,15 @@ impl HostTable {
                 cancelled,
             },
             plugin: plugin.to_owned(),
-            slots: std::array::from_fn(|_| CallSlot::default()),
-            used: AtomicUsize::new(0),
+            slots: (0..SLOTS).map(|_| CallSlot::default()).collect(),
+            calls: AtomicUsize::new(0),
         }));
-        host.table.context = std::ptr::from_ref(host).cast_mut().cast();
-        host
+        // SAFETY: the box was made a moment ago, is never freed, and nobody else knows of it yet. From here on it is
+        // only read, through this pointer and through the reference that comes from it.
+        unsafe {
+            (*host).table.context = host.cast();
+            &*host
+        }
     }
 
     /// A slot for a new instance; `None` when all are taken.
@@ -75,12 +80,11 @@ impl HostTable {
     /// Starts a call in `slot`, and names it.
     pub(super) fn begin(&self, slot: usize) -> u64 {
         let call = &self.slots[slot];
-        let sequence = self.used.fetch_add(1, Ordering::Relaxed) as u64 + 1;
+        let sequence = self.calls.fetch_add(1, Ordering::Relaxed) as u64 + 1;
         let token = sequence * SLOTS as u64 + slot as u64;
         for nanos in &call.stage_nanos {
             nanos.store(0, Ordering::Relaxed);
         }
-        call.cancelled.store(false, Ordering::Relaxed);
         call.token.store(token, Ordering::Release);
         token
     }
@@ -90,6 +94,11 @@ impl HostTable {
         let call = &self.slots[slot];
         call.token.store(0, Ordering::Release);
         std::array::from_fn(|stage| call.stage_nanos[stage].load(Ordering::Acquire))
+    }
+
+    /// Tells the backend that nobody waits for the call `token`. Without effect once that call is over.
+    pub(super) fn cancel(&self, token: u64) {
+        self.slots[(token % SLOTS as u64) as usize].cancelled.store(token, Ordering::Release);
     }
 
     fn running(&self, token: u64) -> Option<&CallSlot> {
@@ -119,7 +128,7 @@ extern "C" fn stage(context: *mut c_void, token: u64, stage: u32, start_nanos: u
 
 extern "C" fn cancelled(context: *mut c_void, token: u64) -> u32 {
     // A call that is not running any more counts as cancelled.
-    table(context).running(token).is_none_or(|call| call.cancelled.load(Ordering::Acquire)).into()
+    table(context).running(token).is_none_or(|call| call.cancelled.load(Ordering::Acquire) == token).into()
 }
 
 extern "C" fn log(context: *mut c_void, level: u32, target: abi::Text, message: abi::Text) {
@@ -134,11 +143,12 @@ extern "C" fn log(context: *mut c_void, level: u32, target: abi::Text, message: 
     }
 }
 
-fn show(text: &abi::Text) -> String {
+/// A text of the plugin's.
+pub(super) fn show(text: &abi::Text) -> String {
     if text.data.is_null() || text.len_bytes == 0 {
         return String::new();
     }
-    // SAFETY: the ABI has a text point to `len_bytes` bytes for the call that carries it.
+    // SAFETY: the ABI has a text point to `len_bytes` bytes, for the call that carries it or until `destroy`.
     String::from_utf8_lossy(unsafe { std::slice::from_raw_parts(text.data, text.len_bytes) }).into_owned()
 }
 
@@ -159,6 +169,19 @@ mod tests {
         stage(host.table.context, new, 99, 0, 1_000);
         assert_eq!(host.end(slot), [0, 7_000, 0]);
         assert_eq!(cancelled(host.table.context, new), 1);
+    }
+
+    #[test]
+    fn only_the_call_that_is_named_is_cancelled() {
+        let host = HostTable::leak("test");
+        let slot = host.take_slot().unwrap();
+        let first = host.begin(slot);
+        assert_eq!(cancelled(host.table.context, first), 0);
+        host.cancel(first);
+        assert_eq!(cancelled(host.table.context, first), 1);
+        let second = host.begin(slot);
+        host.cancel(first);
+        assert_eq!(cancelled(host.table.context, second), 0);
     }
 
     #[test]

@@ -111,6 +111,7 @@ fn judge(raw: &RawDescriptor<'_>) -> Result<Descriptor, CheckError> {
     if major != abi::ABI_MAJOR || minor > abi::ABI_MINOR {
         return Err(CheckError::OtherAbi { major, minor });
     }
+    // With a minor number above 0 this becomes the size that a descriptor of the plugin's own minor has.
     if (raw.u32(offset_of!(abi::Plugin, struct_size)) as usize) < size_of::<abi::Plugin>() {
         return Err(CheckError::BadDescriptor("its size is smaller than that of its ABI"));
     }

@@ -1,10 +1,18 @@
 //! One instance of a backend: create, ask, call, destroy.
 
-use std::{ffi::c_void, fmt, path::PathBuf, sync::Arc};
+use std::{
+    ffi::c_void,
+    fmt,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use segue_abi as abi;
 
-use super::open::Library;
+use super::{
+    callbacks::{HostTable, show},
+    open::Library,
+};
 
 /// Longest reason that a plugin can give.
 const REASON_LEN_BYTES: usize = 2048;
@@ -79,6 +87,24 @@ pub struct StageMicros {
     pub postprocess: u32,
 }
 
+/// A call that another thread may cancel.
+#[derive(Default)]
+pub struct RunningCall(OnceLock<(&'static HostTable, u64)>);
+
+impl RunningCall {
+    /// Tells the backend, if the call has begun and is not over, that nobody waits for it.
+    pub fn cancel(&self) {
+        if let Some((host, token)) = self.0.get() {
+            host.cancel(*token);
+        }
+    }
+
+    fn start(&self, host: &'static HostTable, token: u64) {
+        // One of these is for one call.
+        let _ = self.0.set((host, token));
+    }
+}
+
 /// Why a backend did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
@@ -128,8 +154,8 @@ impl Instance {
             max_threads: spec.max_threads,
             name: abi::Text::borrow(&spec.name),
             weights: abi::Text::borrow(&weights),
-            labels: labels.as_ptr(),
-            palette: palette.as_ptr(),
+            labels: pointer_or_null(&labels),
+            palette: pointer_or_null(&palette),
             classes: labels.len() as u32,
             reserved: 0,
             settings: abi::Text::borrow(&spec.settings_json),
@@ -139,7 +165,11 @@ impl Instance {
             // SAFETY: every pointer lives through the call; the host table lives for good.
             unsafe { create(&raw const library.host.table, &raw const model, &raw mut pointer, error) }
         });
-        if let Err(error) = created {
+        let is_missing = pointer.is_null();
+        if let Err(error) = created.and_then(|()| match is_missing {
+            true => Err(InstanceError::BrokeContract("it made no instance and reported no failure".into())),
+            false => Ok(()),
+        }) {
             library.host.free_slot(slot);
             return Err(error);
         }
@@ -160,11 +190,6 @@ impl Instance {
         &self.info
     }
 
-    /// The library that the instance runs in.
-    pub fn library(&self) -> &Library {
-        &self.library
-    }
-
     /// Pays for what the first frames would otherwise pay for.
     pub fn warm_up(&mut self) -> Result<(), InstanceError> {
         let Some(warm_up) = self.library.plugin.warm_up else { return Ok(()) };
@@ -172,12 +197,18 @@ impl Instance {
         call(|error| unsafe { warm_up(self.pointer, error) })
     }
 
-    /// Segments `frame` into `planes`.
-    pub fn infer(&mut self, frame: &FrameView<'_>, planes: &mut MaskPlanes<'_>) -> Result<StageMicros, InstanceError> {
+    /// Segments `frame` into `planes`; `running` can cancel it meanwhile.
+    pub fn infer(
+        &mut self,
+        frame: &FrameView<'_>,
+        planes: &mut MaskPlanes<'_>,
+        running: &RunningCall,
+    ) -> Result<StageMicros, InstanceError> {
         let infer = self.library.plugin.infer.ok_or(InstanceError::Incomplete("infer"))?;
         check_sizes(frame, planes)?;
         let host = self.library.host;
         let token = host.begin(self.slot);
+        running.start(host, token);
         let raw_frame = abi::Frame {
             struct_size: size_of::<abi::Frame>() as u32,
             format: abi::FORMAT_RGB8,
@@ -254,7 +285,7 @@ impl Instance {
             (std::slice::from_raw_parts(raw.labels, classes), std::slice::from_raw_parts(raw.palette, classes))
         };
         Ok(InstanceInfo {
-            labels: labels.iter().map(read_text).collect(),
+            labels: labels.iter().map(show).collect(),
             palette: palette.iter().map(|colour| [colour.red, colour.green, colour.blue]).collect(),
             input_size_px: (raw.input_width_px > 0).then_some((raw.input_width_px, raw.input_height_px)),
             has_confidence: raw.has_confidence != 0,
@@ -298,10 +329,9 @@ fn call(run: impl FnOnce(*mut abi::TextBuffer) -> i32) -> Result<(), InstanceErr
     }
 }
 
-fn read_text(text: &abi::Text) -> String {
-    // SAFETY: the ABI has a text point to `len_bytes` bytes, here until `destroy`.
-    let bytes = unsafe { std::slice::from_raw_parts(text.data, text.len_bytes) };
-    String::from_utf8_lossy(bytes).into_owned()
+/// The ABI has null stand for none; the pointer of an empty slice is not null.
+fn pointer_or_null<T>(slice: &[T]) -> *const T {
+    if slice.is_empty() { std::ptr::null() } else { slice.as_ptr() }
 }
 
 fn to_micros(nanos: u64) -> u32 {

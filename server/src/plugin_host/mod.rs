@@ -14,5 +14,5 @@ mod open;
 
 pub use check::{CheckError, Descriptor};
 pub use find::{FoundPlugin, PluginFile, find};
-pub use instance::{FrameView, Instance, InstanceError, InstanceInfo, MaskPlanes, ModelSpec, StageMicros};
+pub use instance::{FrameView, Instance, InstanceError, InstanceInfo, MaskPlanes, ModelSpec, RunningCall, StageMicros};
 pub use open::{Library, OpenError};

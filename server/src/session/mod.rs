@@ -1,15 +1,16 @@
-//! One WebSocket client: two loops, one that receives and one that answers.
+//! One WebSocket client: three loops, read them as `receive`, `segment`, `send`.
 //!
 //! On a frame's path this is the first thing after the socket and the last before it: `receive` reads a frame and
-//! puts it into the session's slot, `answer` takes the newest one, has it segmented and sends the result.
+//! puts it into the session's slot, `segment` takes the newest one and has it segmented, `send` sends the result.
 //!
 //! Architecture invariant: every frame is answered by exactly one result or one `dropped`; a client that reads
-//! nothing holds one result and a bounded number of notes, and is disconnected.
+//! nothing holds two results, a bounded number of notes and no instance, and is disconnected.
 
-mod answer;
 mod messages;
 pub mod protocol;
 mod receive;
+mod segment;
+mod send;
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -64,7 +65,7 @@ impl Service {
     }
 }
 
-/// What the receiving loop has the answering loop say.
+/// What the receiving loop has the sending loop say.
 enum Note {
     /// A text message.
     Text(String),
@@ -79,7 +80,7 @@ struct ClientView {
     picture: Option<View>,
 }
 
-/// A session as its two loops share it.
+/// A session as its loops share it.
 struct Session {
     service: Arc<Service>,
     number: u64,
@@ -108,28 +109,31 @@ pub async fn run(socket: WebSocket, service: Arc<Service>) {
         service,
     };
     let (sink, stream) = socket.split();
+    let (answers, waiting_answers) = mpsc::channel(1);
+    let id = uuid::Uuid::new_v4().to_string();
     session.service.metrics.sessions.inc();
-    tracing::info!(session = session.number, "Session started");
-    session.say(session.hello()).await;
+    tracing::info!(session = session.number, id, "Session started");
+    // Followed from before the list is made, so that no change of it is missed.
+    let changes = session.service.registry.follow();
+    session.say(session.hello(&id)).await;
     tokio::select! {
-        () = receive::run(&session, stream) => {}
-        () = answer::run(&session, sink, waiting_notes) => {}
+        () = receive::run(&session, stream, changes) => {}
+        () = segment::run(&session, answers) => {}
+        () = send::run(&session, sink, waiting_notes, waiting_answers) => {}
     }
-    session.service.metrics.sessions.dec();
-    let (received, answered, dropped) = session.counts();
-    tracing::info!(session = session.number, received, answered, dropped, "Session ended");
+    session.end();
 }
 
 impl Session {
-    /// Has the answering loop send a text. Waits while too many wait: then the client is not read from either.
+    /// Has the sending loop send a text. Waits while too many wait: then the client is not read from either.
     async fn say(&self, text: String) {
-        // The receiver lives as long as the answering loop, and this session ends with it.
+        // The receiver lives as long as the sending loop, and this session ends with it.
         let _ = self.notes.send(Note::Text(text)).await;
     }
 
-    fn hello(&self) -> String {
+    fn hello(&self, id: &str) -> String {
         ServerMessage::Hello {
-            session: &uuid::Uuid::new_v4().to_string(),
+            session: id,
             version: env!("CARGO_PKG_VERSION"),
             generation: self.service.generation,
             mode: &self.mode().name,
@@ -161,16 +165,27 @@ impl Session {
     }
 
     /// Counts a drop; the message that tells it.
-    fn drop_frame(&self, frame_id: u32, error: &FrameError) -> String {
+    fn drop_frame(&self, mode: &Mode, frame_id: u32, error: &FrameError) -> String {
         let reason = error.reason();
         self.dropped.fetch_add(1, Ordering::AcqRel);
-        self.service.metrics.count_frame(&self.mode().name, Outcome::Dropped(reason));
+        self.service.metrics.count_frame(&mode.name, Outcome::Dropped(reason));
         ServerMessage::Dropped { frame_id, reason, message: error.to_string() }.to_json()
     }
 
     fn counts(&self) -> (u64, u64, u64) {
         let count = |counter: &AtomicU64| counter.load(Ordering::Acquire);
         (count(&self.received), count(&self.answered), count(&self.dropped))
+    }
+
+    /// Books what the client did not wait for, and says goodbye.
+    fn end(&self) {
+        let (received, answered, dropped) = self.counts();
+        let abandoned = received - answered - dropped;
+        for _ in 0..abandoned {
+            self.service.metrics.count_frame(&self.mode().name, Outcome::Dropped("abandoned"));
+        }
+        self.service.metrics.sessions.dec();
+        tracing::info!(session = self.number, received, answered, dropped, abandoned, "Session ended");
     }
 
     /// Whether every frame that came has been answered.

@@ -2,32 +2,32 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use axum::{
-    Error,
-    extract::ws::{Message, WebSocket, close_code},
-};
+use axum::extract::ws::{Message, WebSocket, close_code};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::SplitStream};
+use tokio::sync::watch;
+use tokio_tungstenite::tungstenite;
 
 use super::{ClientMessage, ClientView, Note, ServerMessage, Session, protocol::FrameMessage};
 use crate::{
+    admission::WaitingFrame,
     model::{Mode, ModeState},
     pipeline::{Accepts, EncodedFrame, FrameError},
     telemetry::{FrameTrace, epoch_micros},
 };
 
-/// Reads until the client leaves or the server stops.
-pub(super) async fn run(session: &Session, mut stream: SplitStream<WebSocket>) {
-    let mut changes = session.service.registry.follow();
+/// Reads until the client leaves. `changes` tells when a mode changes its state.
+pub(super) async fn run(session: &Session, mut stream: SplitStream<WebSocket>, mut changes: watch::Receiver<()>) {
     let mut wanted_mode: Option<Arc<Mode>> = None;
     loop {
         tokio::select! {
             message = stream.next() => match message {
                 Some(Ok(Message::Binary(bytes))) => receive_frame(session, &bytes).await,
                 Some(Ok(Message::Text(text))) => receive_text(session, &text, &mut wanted_mode).await,
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(Message::Close(_))) | None => return,
-                Some(Err(error)) => return refuse(session, &error).await,
+                // What is to be said to these is said for us, by reading on.
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => {}
+                Some(Err(error)) => return refuse(session, error).await,
+                None => return,
             },
             Ok(()) = changes.changed() => {
                 session.say(ServerMessage::Modes { modes: session.service.mode_entries() }.to_json()).await;
@@ -35,8 +35,6 @@ pub(super) async fn run(session: &Session, mut stream: SplitStream<WebSocket>) {
                     wanted_mode = change_mode(session, mode).await;
                 }
             }
-            // No new work; the answering loop ends the session when all is answered.
-            () = session.service.stopping() => return std::future::pending().await,
         }
     }
 }
@@ -48,24 +46,27 @@ async fn receive_frame(session: &Session, message: &Bytes) {
     };
     session.received.fetch_add(1, Ordering::AcqRel);
     session.service.metrics.count_bytes("received", frame.payload.len());
-    let trace = FrameTrace::start(frame.trace_id);
+    let (trace, mode) = (FrameTrace::start(frame.trace_id), session.mode());
     if let Err(error) = check(session, &frame) {
-        return session.say(session.drop_frame(frame.frame_id, &error)).await;
+        return session.say(session.drop_frame(&mode, frame.frame_id, &error)).await;
     }
-    let superseded = session.slot.put(EncodedFrame {
+    let frame = EncodedFrame {
         id: frame.frame_id,
         session: session.number,
         captured_at_micros: frame.captured_at_micros,
         bytes: frame.payload,
         accepts: Accepts::Jpeg,
         trace,
-    });
-    if let Some(old) = superseded {
-        session.say(session.drop_frame(old.id, &FrameError::Superseded)).await;
+    };
+    if let Some(old) = session.slot.put(WaitingFrame { frame, mode }) {
+        session.say(session.drop_frame(&old.mode, old.frame.id, &FrameError::Superseded)).await;
     }
 }
 
 fn check(session: &Session, frame: &FrameMessage) -> Result<(), FrameError> {
+    if *session.service.draining.borrow() {
+        return Err(FrameError::Stopping);
+    }
     let (len_bytes, limit) = (frame.payload.len(), session.service.limits.max_frame_len_bytes);
     if len_bytes > limit {
         return Err(FrameError::TooManyBytes { len_bytes, limit });
@@ -115,20 +116,23 @@ async fn complain(session: &Session, code: &str, error: &impl ToString) {
     session.say(ServerMessage::Error { code, message, recoverable: true }.to_json()).await;
 }
 
-/// Says why the session ends, and leaves the end to the answering loop. A connection that is simply gone has
-/// nobody left to tell.
-async fn refuse(session: &Session, error: &Error) {
-    let text = error.to_string();
-    tracing::debug!(session = session.number, error = text, "Reading from the client failed");
+/// Says why the session ends, and leaves the end to the sending loop. A connection that is simply gone has nobody
+/// left to tell.
+async fn refuse(session: &Session, error: axum::Error) {
+    tracing::debug!(session = session.number, %error, "Reading from the client failed");
+    let Ok(error) = error.into_inner().downcast::<tungstenite::Error>() else { return };
     let limit = session.service.limits.max_frame_len_bytes;
-    let (code, close, message) =
-        if text.contains("too long") || text.contains("too big") || text.contains("Space limit") {
+    let (code, close, message) = match *error {
+        tungstenite::Error::Capacity(_) => {
             ("message_too_large", close_code::SIZE, format!("a message far above {limit} bytes, the largest frame"))
-        } else if text.contains("UTF-8") || text.contains("utf-8") {
-            ("bad_message", close_code::INVALID, "a text that is not UTF-8".to_owned())
-        } else {
-            return;
-        };
+        }
+        tungstenite::Error::Utf8(_) => ("bad_message", close_code::INVALID, "a text that is not UTF-8".to_owned()),
+        tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => return,
+        tungstenite::Error::Protocol(error) => {
+            ("bad_message", close_code::PROTOCOL, format!("against the WebSocket protocol: {error}"))
+        }
+        _gone => return,
+    };
     session.say(ServerMessage::Error { code, message, recoverable: false }.to_json()).await;
     if session.notes.send(Note::Close(close, "see the error before this")).await.is_ok() {
         std::future::pending().await

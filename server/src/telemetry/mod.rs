@@ -1,6 +1,6 @@
 //! What the server tells about itself: the log, the trace of each frame, the metrics.
 //!
-//! Architecture invariant: a leaf; and nothing on a frame's path allocates or locks here.
+//! Architecture invariant: a leaf; and nothing on a frame's path allocates here.
 
 mod metrics;
 mod trace;
@@ -10,7 +10,7 @@ use std::io::IsTerminal;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 pub use metrics::{Metrics, Outcome};
-pub use trace::{FrameTrace, Stage, epoch_micros};
+pub use trace::{FrameTrace, Stage, epoch_micros, timed};
 
 /// Starts the log on stderr. `directives` is what `telemetry.log` says; `RUST_LOG` wins over it.
 pub fn start_log(directives: &str) -> Result<(), String> {

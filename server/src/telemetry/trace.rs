@@ -58,9 +58,8 @@ impl FrameTrace {
 
     /// Runs `work` as `stage`.
     pub fn measure<T>(&mut self, stage: Stage, work: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
-        let result = work();
-        self.set(stage, to_micros(start.elapsed()));
+        let (result, micros) = timed(work);
+        self.set(stage, micros);
         result
     }
 
@@ -85,12 +84,19 @@ impl FrameTrace {
     }
 }
 
+/// Runs `work`; what it returns, and how many microseconds it took.
+pub fn timed<T>(work: impl FnOnce() -> T) -> (T, u32) {
+    let start = Instant::now();
+    let result = work();
+    (result, to_micros(start.elapsed()))
+}
+
 /// Microseconds since the epoch, on the server's clock.
 pub fn epoch_micros() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
 }
 
-pub(super) fn to_micros(duration: Duration) -> u32 {
+fn to_micros(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }

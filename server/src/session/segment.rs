@@ -1,0 +1,40 @@
+//! The segmenting loop: one frame after the other gets its turn and is segmented.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::Session;
+use crate::{
+    admission,
+    model::Mode,
+    pipeline::{EncodedMask, FrameError},
+};
+
+/// What became of one frame.
+pub(super) struct Answer {
+    pub(super) frame_id: u32,
+    pub(super) captured_at_micros: u64,
+    pub(super) mode: Arc<Mode>,
+    pub(super) result: Result<EncodedMask, FrameError>,
+}
+
+/// Runs until nobody takes its answers any more.
+pub(super) async fn run(session: &Session, answers: mpsc::Sender<Answer>) {
+    let service = &session.service;
+    // 1. Room for the answer: of a client that takes nothing no further frame is segmented.
+    while let Ok(room) = answers.reserve().await {
+        // 2. The newest frame and an instance of its mode.
+        let (waiting, lease) = admission::admit(&session.slot, service.limits.max_age_millis).await;
+        let (frame_id, captured_at_micros) = (waiting.frame.id, waiting.frame.captured_at_micros);
+        // 3. The work. The instance is given back before the answer is sent.
+        let result = match lease {
+            Ok(lease) => {
+                let wanted = session.wanted(lease.model().info.has_confidence);
+                service.pipeline.run(lease, waiting.frame, wanted).await
+            }
+            Err(refused) => Err(refused),
+        };
+        room.send(Answer { frame_id, captured_at_micros, mode: waiting.mode, result });
+    }
+}

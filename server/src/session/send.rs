@@ -1,0 +1,77 @@
+//! The sending loop: answers and texts go to the client, in the order in which they are there.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use futures_util::{SinkExt, stream::SplitSink};
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{
+    Note, Session,
+    protocol::{ResultHeader, result_message},
+    segment::Answer,
+};
+use crate::telemetry::{Outcome, epoch_micros};
+
+/// How long a client has to answer our close before the connection is cut.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Sends until the client stops taking, the session is told to close, or the server stops.
+pub(super) async fn run(
+    session: &Session,
+    mut sink: SplitSink<WebSocket, Message>,
+    mut notes: mpsc::Receiver<Note>,
+    mut answers: mpsc::Receiver<Answer>,
+) {
+    let patience = Duration::from_millis(session.service.limits.send_timeout_millis);
+    loop {
+        let message = tokio::select! {
+            Some(note) = notes.recv() => match note {
+                Note::Text(text) => Message::Text(text.into()),
+                Note::Close(code, reason) => close(code, reason),
+            },
+            Some(answer) = answers.recv() => finish(session, answer),
+            () = session.service.stopping(), if session.is_settled() && notes.is_empty() => {
+                close(close_code::AWAY, "the server is stopping")
+            }
+        };
+        let is_last = matches!(message, Message::Close(_));
+        match timeout(patience, sink.send(message)).await {
+            Ok(Ok(())) if is_last => return tokio::time::sleep(CLOSE_PATIENCE).await,
+            Ok(Ok(())) => {}
+            Ok(Err(_gone)) => return,
+            Err(_elapsed) => {
+                tracing::warn!(session = session.number, ?patience, "Client takes nothing and is disconnected");
+                return;
+            }
+        }
+    }
+}
+
+/// Counts an answer, and puts it into a message.
+fn finish(session: &Session, answer: Answer) -> Message {
+    let mask = match answer.result {
+        Ok(mask) => mask,
+        Err(error) => {
+            tracing::debug!(session = session.number, frame = answer.frame_id, %error, "Frame dropped");
+            return Message::Text(session.drop_frame(&answer.mode, answer.frame_id, &error).into());
+        }
+    };
+    let metrics = &session.service.metrics;
+    metrics.count_frame(&answer.mode.name, Outcome::Answered);
+    metrics.observe_stages(&answer.mode.name, &mask.trace);
+    metrics.count_bytes("sent", mask.payload_len_bytes());
+    let header = ResultHeader {
+        mode_index: answer.mode.index,
+        frame_id: answer.frame_id,
+        captured_at_micros: answer.captured_at_micros,
+        generation: session.service.generation,
+        server_clock_micros: epoch_micros(),
+    };
+    session.answered.fetch_add(1, Ordering::AcqRel);
+    Message::Binary(result_message(header, mask))
+}
+
+fn close(code: u16, reason: &'static str) -> Message {
+    Message::Close(Some(CloseFrame { code, reason: reason.into() }))
+}
