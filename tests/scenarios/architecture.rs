@@ -90,7 +90,7 @@ fn imports_point_one_way() -> Result<()> {
 }
 
 #[test]
-fn unsafe_code_is_allowed_in_four_places() -> Result<()> {
+fn unsafe_code_is_allowed_in_few_places() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut files = Vec::new();
     for folder in ["server", "plugins", "examples", "tests", "xtask"] {
@@ -100,7 +100,8 @@ fn unsafe_code_is_allowed_in_four_places() -> Result<()> {
     let allowed = ["plugins/abi/", "plugins/sdk/", "plugins/nn/", "plugins/testkit/", "server/src/plugin_host/"];
     for file in files {
         let text = fs::read_to_string(&file)?;
-        let opts_out = text.contains(concat!("allow(", "unsafe_code")) || text.contains(marker);
+        let markers = [concat!("allow(", "unsafe_code"), concat!("expect(", "unsafe_code"), marker];
+        let opts_out = markers.iter().any(|marker| text.contains(marker));
         let path = file.strip_prefix(&root)?.to_string_lossy().into_owned();
         assert!(!opts_out || allowed.iter().any(|place| path.starts_with(place)), "{path} allows unsafe code");
     }

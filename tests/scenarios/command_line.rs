@@ -82,6 +82,7 @@ fn a_bad_override_is_told_by_its_own_words() -> Result<()> {
     };
     assert_snapshot!(said(&["--set", "capture.jpeg_quality"])?);
     assert_snapshot!(said(&["--set", "capture.jpeg_quality=140"])?);
+    assert_snapshot!(said(&["--set", "telemetry.log=segue=[["])?);
     let output = segue(&["check"]).env("SEGUE_CFG__CAPTURE__JPEG_QUALITY", "140").output()?;
     assert_snapshot!(stderr(&output));
     Ok(())
@@ -91,7 +92,10 @@ fn a_bad_override_is_told_by_its_own_words() -> Result<()> {
 fn a_mode_without_a_model_is_told_by_its_name() -> Result<()> {
     let (code, text) = check_overlay(b"extends = \"base\"\n[modes.fast]\nmodel = \"slefie\"\nvariant = \"\"\n")?;
     assert_eq!(code, Some(1));
-    assert!(text.contains("modes.fast: models: there is no model \"slefie\"; there are: selfie"), "{text}");
+    assert!(
+        text.contains("mine.toml:3: modes.fast.model: there is no model \"slefie\" in the catalog; there are: selfie"),
+        "{text}"
+    );
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! Hostile input: each gets one clear answer, and a session beside it never notices.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 use segue_tests::{Client, Event, FrameFields, Server, gradient_jpeg};
 use serde_json::{Value, json};
@@ -168,6 +170,79 @@ async fn a_client_that_never_reads_is_disconnected_and_holds_little_memory() -> 
     assert!(grown < 64 * 1024, "the server grew by {grown} KiB");
     bystander.frame(1, &jpeg).await?;
     bystander.result().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_holds_no_instance() -> Result<()> {
+    let server = Server::start(&["--set", "modes.fast.instances=1", "--set", "limits.send_timeout_millis=30000"])?;
+    let mut bystander = Client::connect(server.address()).await?;
+    let jpeg = gradient_jpeg(640, 480)?;
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        let mut client = Client::connect(server.address()).await?;
+        client.text(json!({"type": "view", "picture": "side-by-side"})).await?;
+        // Until its side of the connection is full: then the server is stuck with sending to it.
+        let fill = async {
+            for frame_id in 0.. {
+                client.frame(frame_id, &jpeg).await?;
+                client.text(json!({"type": "clock", "sent": frame_id})).await?;
+            }
+            anyhow::Ok(())
+        };
+        if tokio::time::timeout(Duration::from_secs(2), fill).await.is_ok() {
+            bail!("the server reads on without being read from");
+        }
+        silent.push(client);
+    }
+    for frame_id in 0..20 {
+        bystander.frame(frame_id, &jpeg).await?;
+        assert_eq!(bystander.result().await?.frame_id, frame_id);
+    }
+    assert!(!server.log_has("Client takes nothing"), "the bystander had to wait until the silent ones were cut off");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_against_the_websocket_protocol_is_told() -> Result<()> {
+    let mut scene = Scene::set().await?;
+    // A client's frames must be masked; this one is not.
+    scene.hostile.raw(&[0x81, 0x02, b'h', b'i']).await?;
+    let error = scene.hostile.text_of("error").await?;
+    assert_eq!((&error["code"], &error["recoverable"]), (&json!("bad_message"), &json!(false)));
+    assert_eq!(scene.hostile.next().await?, Event::Closed(Some(1002)));
+    scene.expect_bystander_lives().await
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_may_not_open_a_session_unless_it_is_allowed() -> Result<()> {
+    let server = Server::start(&["--set", "security.allowed_origins=[\"https://lab.example\"]"])?;
+    let own = format!("http://{}", server.address());
+    for (origin, is_let_in) in [(own.as_str(), true), ("https://lab.example", true), ("http://evil.example", false)] {
+        let client = Client::connect_from(server.address(), Some(origin)).await;
+        assert_eq!(client.is_ok(), is_let_in, "{origin}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn clients_that_leave_in_the_middle_of_a_frame_leave_nothing_behind() -> Result<()> {
+    let server = Server::start(&["--set", "modes.fast.instances=1"])?;
+    let jpeg = gradient_jpeg(1280, 720)?;
+    const CLIENTS: usize = 30;
+    for _ in 0..CLIENTS {
+        let mut client = Client::connect(server.address()).await?;
+        client.frame(1, &jpeg).await?;
+        client.frame(2, &jpeg).await?;
+    }
+    for _ in 0..CLIENTS {
+        server.log_until("Session ended")?;
+    }
+    let metrics = server.get("/metrics")?.1;
+    assert!(metrics.lines().any(|line| line == "segue_sessions 0"), "{metrics}");
+    let mut client = Client::connect(server.address()).await?;
+    client.frame(1, &jpeg).await?;
+    client.result().await?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Start and end of the server, and what it does when something is missing.
 
-use std::{fs, process::Output};
+use std::{collections::BTreeSet, fs, process::Output};
 
 use anyhow::{Result, ensure};
 use segue_tests::{Client, Event, Server, gradient_jpeg, segue};
@@ -46,8 +46,37 @@ async fn sigterm_finishes_frames_in_flight_and_exits_with_0() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_stream_that_goes_on_through_sigterm_gets_an_answer_for_all_that_was_sent_before() -> Result<()> {
+    let server = Server::start(&[])?;
+    let mut client = Client::connect(server.address()).await?;
+    let jpeg = gradient_jpeg(640, 360)?;
+    let mut answers = BTreeSet::new();
+    let mut frame_id = 0;
+    loop {
+        if frame_id == 20 {
+            server.signal("TERM")?;
+        }
+        // Once the server has closed, sending fails; its last words are still there to be read.
+        let _ = client.frame(frame_id, &jpeg).await;
+        frame_id += 1;
+        let answered = match client.answer().await? {
+            Event::Result(result) => result.frame_id,
+            Event::Text(dropped) => dropped["frame_id"].as_u64().unwrap_or_default() as u32,
+            Event::Closed(code) => {
+                assert_eq!(code, Some(1001));
+                break;
+            }
+        };
+        ensure!(answers.insert(answered), "frame {answered} is answered twice");
+    }
+    assert!((0..20).all(|sent| answers.contains(&sent)), "{answers:?}");
+    assert_eq!(server.wait()?.code(), Some(0));
+    Ok(())
+}
+
 #[test]
-fn readiness_follows_the_default_mode() -> Result<()> {
+fn a_server_whose_default_mode_serves_is_ready() -> Result<()> {
     let server = Server::start(&[])?;
     assert_eq!(server.get("/healthz")?.0, 200);
     assert_eq!(server.get("/readyz")?.0, 200);

@@ -133,6 +133,49 @@ async fn a_mode_change_takes_effect_once_it_says_ready() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_frame_sent_after_ready_is_answered_in_the_new_mode_however_busy_the_old_one_is() -> Result<()> {
+    let server = Server::start(&["--set", "modes.fast.instances=1"])?;
+    let address = server.address().to_owned();
+    let jpeg = gradient_jpeg(640, 360)?;
+    let (others, picture) = (address.clone(), jpeg.clone());
+    let busy = tokio::spawn(async move {
+        let mut clients = Vec::new();
+        for _ in 0..4 {
+            clients.push(Client::connect(&others).await?);
+        }
+        for frame_id in 0.. {
+            for client in &mut clients {
+                client.frame(frame_id, &picture).await?;
+            }
+            for client in &mut clients {
+                client.result().await?;
+            }
+        }
+        anyhow::Ok(())
+    });
+    let mut client = Client::connect(&address).await?;
+    client.text(json!({"type": "mode", "mode": "landscape"})).await?;
+    while client.text_of("mode").await?["state"] != "ready" {}
+    for (round, (name, index)) in (0..).zip([("fast", 0), ("landscape", 1)].into_iter().cycle().take(20)) {
+        client.frame(2 * round, &jpeg).await?;
+        client.text(json!({"type": "mode", "mode": name})).await?;
+        let (mut is_ready, mut answered) = (false, 0);
+        while !is_ready || answered == 0 {
+            match client.next().await? {
+                Event::Text(text) if text["type"] == "mode" => is_ready = true,
+                Event::Result(_) => answered += 1,
+                Event::Text(text) => assert_eq!(text["type"], "modes", "{text}"),
+                Event::Closed(code) => anyhow::bail!("closed with {code:?}"),
+            }
+        }
+        client.frame(2 * round + 1, &jpeg).await?;
+        assert_eq!(client.result().await?.mode, index, "round {round}");
+    }
+    busy.abort();
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_soft_edge_comes_as_a_second_plane_and_leaves_the_mask_as_it_is() -> Result<()> {
     let server = Server::start(&[])?;
     let mut client = Client::connect(server.address()).await?;
@@ -174,7 +217,7 @@ async fn clocks_are_compared() -> Result<()> {
 
 #[tokio::test]
 async fn sessions_do_not_starve_each_other() -> Result<()> {
-    let server = Server::start(&[])?;
+    let server = Server::start(&["--set", "modes.fast.instances=1"])?;
     let mut greedy = Client::connect(server.address()).await?;
     let mut modest = Client::connect(server.address()).await?;
     let jpeg = gradient_jpeg(640, 360)?;

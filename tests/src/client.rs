@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
     tungstenite::{ClientRequestBuilder, Message},
@@ -161,7 +161,16 @@ pub struct Client {
 impl Client {
     /// Connects to the server at `address`.
     pub async fn connect(address: &str) -> Result<Self> {
-        let request = ClientRequestBuilder::new(format!("ws://{address}/ws").parse()?).with_sub_protocol("segue.v2");
+        Self::connect_from(address, None).await
+    }
+
+    /// Connects as a browser would from a page of `origin`.
+    pub async fn connect_from(address: &str, origin: Option<&str>) -> Result<Self> {
+        let mut request =
+            ClientRequestBuilder::new(format!("ws://{address}/ws").parse()?).with_sub_protocol("segue.v2");
+        if let Some(origin) = origin {
+            request = request.with_header("origin", origin);
+        }
         let (socket, _) = timeout(PATIENCE, tokio_tungstenite::connect_async(request)).await??;
         let mut client = Self { socket, hello: Value::Null };
         client.hello = match client.next().await? {
@@ -185,6 +194,12 @@ impl Client {
     /// Sends any text message.
     pub async fn text(&mut self, message: impl ToString) -> Result<()> {
         Ok(timeout(PATIENCE, self.socket.send(Message::Text(message.to_string().into()))).await??)
+    }
+
+    /// Sends bytes past the WebSocket.
+    pub async fn raw(&mut self, bytes: &[u8]) -> Result<()> {
+        let MaybeTlsStream::Plain(stream) = self.socket.get_mut() else { bail!("the connection is not plain") };
+        Ok(stream.write_all(bytes).await?)
     }
 
     /// The server's next message.

@@ -99,6 +99,11 @@ impl Server {
         }
     }
 
+    /// Whether a line that its log has by now contains `text`; the lines are passed over.
+    pub fn log_has(&self, text: &str) -> bool {
+        self.log.try_iter().any(|line| line.contains(text))
+    }
+
     /// Its process.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -37,7 +37,7 @@ fn is_there(program: &str) -> bool {
     std::env::split_paths(&paths).any(|directory| directory.join(program).is_file())
 }
 
-/// cargo-nextest, from crates.io.
+/// cargo-nextest, from the Rust registry.
 pub(crate) fn nextest() -> Result<()> {
     if is_installed("cargo-nextest") {
         return Ok(());
@@ -45,7 +45,7 @@ pub(crate) fn nextest() -> Result<()> {
     run(tool("cargo").args(["install", "--locked", "--quiet", "cargo-nextest"]))
 }
 
-/// cargo-deny, from crates.io, into the target directory; its path.
+/// cargo-deny, from the Rust registry, into the target directory; its path.
 pub(crate) fn cargo_deny() -> Result<PathBuf> {
     if is_installed("cargo-deny") {
         return Ok("cargo-deny".into());

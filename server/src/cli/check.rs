@@ -4,12 +4,12 @@ use clap::Args;
 
 use super::{
     CliResult, Failure,
-    places::{PlaceArguments, ProfileArguments},
+    places::{PlaceArguments, ProfileArguments, find_plugins},
 };
 use crate::{
-    config::Profile,
-    model::Places,
-    plugin_host::{FoundPlugin, find},
+    config::{Origins, Profile},
+    model::{CatalogError, Places},
+    plugin_host::FoundPlugin,
 };
 
 /// Arguments of `segue check`.
@@ -25,10 +25,11 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self) -> CliResult {
-        let profile = self.profile.load()?;
+        let (profile, origins) = self.profile.load()?;
         let places = self.places.places()?;
         let (backends, mut faults) = check_plugins(&places)?;
-        faults.extend(check_modes(&profile, &places, &backends));
+        faults.extend(check_catalog(&places)?);
+        faults.extend(check_modes(&profile, &origins, &places, &backends));
         if faults.is_empty() {
             println!("Profile, {} plugins and {} modes are right", backends.len(), profile.modes.len());
             return Ok(());
@@ -39,10 +40,7 @@ impl Check {
 
 /// The names of usable plugins, and what is wrong with the others.
 fn check_plugins(places: &Places) -> Result<(Vec<String>, Vec<String>), Failure> {
-    let directory = &places.plugins;
-    let found = find(directory).map_err(|error| {
-        Failure::does_not_hold(format!("{}: {error}; name the directory with --plugins", directory.display()))
-    })?;
+    let found = find_plugins(&places.plugins)?;
     let (mut names, mut faults) = (Vec::new(), Vec::new());
     for FoundPlugin { path, plugin } in found {
         match plugin {
@@ -53,28 +51,38 @@ fn check_plugins(places: &Places) -> Result<(Vec<String>, Vec<String>), Failure>
     Ok((names, faults))
 }
 
-fn check_modes(profile: &Profile, places: &Places, backends: &[String]) -> Vec<String> {
+/// Every entry is read, those that no mode uses, too.
+fn check_catalog(places: &Places) -> Result<Vec<String>, Failure> {
+    let catalog = places.catalog();
+    let names = catalog.names().map_err(Failure::wrong_usage)?;
+    Ok(names.iter().filter_map(|name| catalog.entry(name).err()).map(|error| error.to_string()).collect())
+}
+
+fn check_modes(profile: &Profile, origins: &Origins, places: &Places, backends: &[String]) -> Vec<String> {
     let (catalog, weights) = (places.catalog(), places.weights());
     let mut faults = Vec::new();
     for (name, mode) in &profile.modes {
-        let mut fault = |what: String| faults.push(format!("modes.{name}: {what}"));
+        let mut fault =
+            |key: &str, what: String| faults.push(origins.fault(format!("modes.{name}.{key}"), what).to_string());
         let entry = match catalog.entry(&mode.model) {
             Ok(entry) => entry,
-            Err(error) => {
-                fault(error.to_string());
+            // `check_catalog` has told every other error.
+            Err(CatalogError::Unknown { known, .. }) => {
+                fault("model", format!("there is no model {:?} in the catalog; there are: {known}", mode.model));
                 continue;
             }
+            Err(_told) => continue,
         };
         if !backends.contains(&entry.backend) {
             let directory = places.plugins.display();
-            fault(format!("model {:?} needs the plugin {:?}, and {directory} has none", mode.model, entry.backend));
+            fault("model", format!("{:?} needs the plugin {:?}, and {directory} has none", mode.model, entry.backend));
         }
         match entry.variant(&mode.model, &mode.variant) {
             Ok(Some(variant)) if weights.find(&mode.model, variant).is_none() => {
-                fault(format!("{} is not here; run `segue models pull {}`", variant.file, mode.model));
+                fault("model", format!("{} is not here; run `segue models pull {}`", variant.file, mode.model));
             }
             Ok(_) => {}
-            Err(error) => fault(error.to_string()),
+            Err(error) => fault("variant", error.to_string()),
         }
     }
     faults

@@ -6,8 +6,9 @@ use clap::Args;
 
 use super::Failure;
 use crate::{
-    config::{Layers, Profile, load},
+    config::{Layers, Origins, Profile, load},
     model::Places,
+    plugin_host::{FoundPlugin, find},
 };
 
 /// Directories.
@@ -55,17 +56,21 @@ pub(super) struct ProfileArguments {
 }
 
 impl ProfileArguments {
-    pub(super) fn load(&self) -> Result<Profile, Failure> {
-        load(&self.layers()).map_err(Failure::wrong_usage)
-    }
-
-    pub(super) fn layers(&self) -> Layers {
-        Layers {
+    pub(super) fn load(&self) -> Result<(Profile, Origins), Failure> {
+        let layers = Layers {
             directory: here_or_beside(&self.profiles, "profiles"),
             profile: self.profile.clone(),
             overrides: self.overrides.clone(),
-        }
+        };
+        load(&layers).map_err(Failure::wrong_usage)
     }
+}
+
+/// What is in the plugin directory.
+pub(super) fn find_plugins(directory: &Path) -> Result<Vec<FoundPlugin>, Failure> {
+    find(directory).map_err(|error| {
+        Failure::wrong_usage(format!("{}: {error}; name the directory with --plugins", directory.display()))
+    })
 }
 
 fn here_or_beside(named: &Option<PathBuf>, name: &str) -> PathBuf {

@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{CliResult, Failure, places::PlaceArguments};
-use crate::plugin_host::{PluginFile, find};
+use super::{
+    CliResult, Failure,
+    places::{PlaceArguments, find_plugins},
+};
+use crate::plugin_host::PluginFile;
 
 /// Arguments of `segue plugins`.
 #[derive(Debug, Args)]
@@ -45,9 +48,7 @@ impl Plugins {
 
     fn list(&self) -> CliResult {
         let directory = self.places.places()?.plugins;
-        let found = find(&directory).map_err(|error| {
-            Failure::wrong_usage(format!("{}: {error}; name the directory with --plugins", directory.display()))
-        })?;
+        let found = find_plugins(&directory)?;
         if self.json {
             let document: Vec<_> = found
                 .iter()

@@ -52,7 +52,7 @@ enum OutputView {
 
 impl Segment {
     pub(super) fn run(self) -> CliResult {
-        let mut profile = self.profile.load()?;
+        let (mut profile, _) = self.profile.load()?;
         start_log("warn").map_err(Failure::wrong_usage)?;
         let name = self.mode.clone().unwrap_or_else(|| profile.server.default_mode.clone());
         let known: Vec<_> = profile.modes.keys().cloned().collect();

@@ -43,7 +43,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> CliResult {
-        let mut profile = self.profile.load()?;
+        let (mut profile, _) = self.profile.load()?;
         if let Some(listen) = self.listen {
             profile.server.listen = listen;
         }
@@ -78,6 +78,7 @@ async fn serve(profile: Profile, places: Places) -> CliResult {
         metrics: Metrics::default(),
         capture: profile.capture,
         limits: profile.limits,
+        security: profile.security,
         generation: 1,
         draining,
     });

@@ -32,8 +32,9 @@ pub struct Layers {
     pub overrides: Vec<String>,
 }
 
-/// Reads, merges and validates; all faults at once, as far as they can be told.
-pub fn load(layers: &Layers) -> Result<Profile, Faults> {
+/// Reads, merges and validates; all faults at once, as far as they can be told. The origins know where each value
+/// was written.
+pub fn load(layers: &Layers) -> Result<(Profile, Origins), Faults> {
     let files = read_chain(layers)?;
     let mut figment = Figment::new();
     for file in &files {
@@ -43,18 +44,18 @@ pub fn load(layers: &Layers) -> Result<Profile, Faults> {
     for text in &layers.overrides {
         figment = figment.merge(Override::parse(text)?);
     }
-    let sources = Sources { figment: &figment, files: &files };
-    let profile: Profile = figment.extract().map_err(|error| sources.explain(error))?;
+    let origins = Origins { figment, files };
+    let profile: Profile = origins.figment.extract().map_err(|error| origins.explain(error))?;
     let mut faults: Vec<Fault> = match profile.validate() {
         Ok(()) => Vec::new(),
-        Err(report) => report.iter().map(|(path, error)| sources.out_of_range(path.to_string(), error)).collect(),
+        Err(report) => report.iter().map(|(path, error)| origins.out_of_range(path.to_string(), error)).collect(),
     };
     if !profile.modes.contains_key(&profile.server.default_mode) {
         let known: Vec<_> = profile.modes.keys().map(String::as_str).collect();
         let what = format!("there is no mode {:?}; write one of {}", profile.server.default_mode, known.join(", "));
-        faults.push(sources.fault("server.default_mode".into(), what));
+        faults.push(origins.fault("server.default_mode".into(), what));
     }
-    if faults.is_empty() { Ok(profile) } else { Err(Faults(faults)) }
+    if faults.is_empty() { Ok((profile, origins)) } else { Err(Faults(faults)) }
 }
 
 /// A profile's file, read once.
@@ -193,14 +194,15 @@ impl Provider for Override {
     }
 }
 
-/// Knows which layer a value comes from.
-struct Sources<'a> {
-    figment: &'a Figment,
-    files: &'a [LayerFile],
+/// Knows where each value was written.
+pub struct Origins {
+    figment: Figment,
+    files: Vec<LayerFile>,
 }
 
-impl Sources<'_> {
-    fn fault(&self, key: String, what: String) -> Fault {
+impl Origins {
+    /// A fault of the value at the dotted `key`.
+    pub fn fault(&self, key: String, what: String) -> Fault {
         Fault { place: self.place(&key, self.figment.find_metadata(&key)), key, what }
     }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use fault::line_of;
 pub use fault::{Fault, Faults, Place};
-pub use layers::{Layers, load};
+pub use layers::{Layers, Origins, load};
 
 /// A whole profile, every layer merged. `profiles/base.toml` documents each key.
 #[derive(Clone, Debug, Deserialize, Serialize, Validate)]
@@ -41,6 +41,9 @@ pub struct Profile {
     /// What the server tells about itself.
     #[garde(dive)]
     pub telemetry: TelemetrySettings,
+    /// Who may use it.
+    #[garde(dive)]
+    pub security: SecuritySettings,
 }
 
 /// `[server]`
@@ -155,8 +158,24 @@ pub struct LimitSettings {
 #[serde(deny_unknown_fields)]
 pub struct TelemetrySettings {
     /// Which log lines are written, as `RUST_LOG` has it.
-    #[garde(skip)]
+    #[garde(custom(log_directives))]
     pub log: String,
+}
+
+/// `[security]`
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct SecuritySettings {
+    /// Origins of other pages that may open sessions; "*" lets every page.
+    #[garde(skip)]
+    pub allowed_origins: Vec<String>,
+}
+
+fn log_directives(text: &str, _: &()) -> garde::Result {
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_filter) => Ok(()),
+        Err(error) => Err(garde::Error::new(format!("no log filter: {error}"))),
+    }
 }
 
 fn one() -> u32 {

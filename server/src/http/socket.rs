@@ -7,7 +7,7 @@ use axum::{
         State, WebSocketUpgrade,
         ws::{CloseFrame, Message, WebSocket, close_code},
     },
-    http::StatusCode,
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
@@ -18,7 +18,10 @@ use crate::session::{self, ServerMessage, protocol::SUBPROTOCOL};
 /// session ends before the message is stored.
 const LARGEST_MESSAGE_IN_FRAMES: usize = 2;
 
-pub(super) async fn upgrade(State(app): State<App>, upgrade: WebSocketUpgrade) -> Response {
+pub(super) async fn upgrade(State(app): State<App>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+    if let Err(refusal) = check_origin(&headers, &app.service.security.allowed_origins) {
+        return (StatusCode::FORBIDDEN, refusal).into_response();
+    }
     let largest = LARGEST_MESSAGE_IN_FRAMES * app.service.limits.max_frame_len_bytes;
     let upgrade = upgrade.max_message_size(largest).max_frame_size(largest).protocols([SUBPROTOCOL]);
     if upgrade.selected_protocol().is_none() {
@@ -26,6 +29,19 @@ pub(super) async fn upgrade(State(app): State<App>, upgrade: WebSocketUpgrade) -
         return (StatusCode::BAD_REQUEST, mend).into_response();
     }
     upgrade.on_upgrade(|socket| serve(socket, app))
+}
+
+/// A browser says which page opens a socket, and lets any page open one to any host: a page of another origin must be
+/// allowed by name. Programs say nothing and are let through.
+fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), String> {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let origin = origin.to_str().unwrap_or_default();
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let is_own_page = origin.split_once("://").is_some_and(|(_, authority)| Some(authority) == host);
+    if is_own_page || allowed.iter().any(|allowed| allowed == "*" || allowed == origin) {
+        return Ok(());
+    }
+    Err(format!("pages of {origin} may not open sessions here; security.allowed_origins of the profile can let them\n"))
 }
 
 async fn serve(socket: WebSocket, app: App) {

@@ -25,7 +25,7 @@ pub use messages::{ClientMessage, ModeEntry, ServerMessage};
 
 use crate::{
     admission::LatestSlot,
-    config::{CaptureSettings, LimitSettings},
+    config::{CaptureSettings, LimitSettings, SecuritySettings},
     model::{Mode, Registry},
     pipeline::{FrameError, Pipeline, View, Wanted},
     telemetry::{Metrics, Outcome},
@@ -46,6 +46,8 @@ pub struct Service {
     pub capture: CaptureSettings,
     /// What is accepted.
     pub limits: LimitSettings,
+    /// Who may use it.
+    pub security: SecuritySettings,
     /// Number of the configuration in force.
     pub generation: u32,
     /// Turns true when the server is to stop.
