@@ -74,21 +74,30 @@ describe('frame pump', () => {
     assert.equal(encoder.asked.length, 2);
   });
 
-  test('a timer that rings a little late does not slow the stream down', async () => {
-    const { clock, server, encoder, pumpOne } = pumpSet();
+  test('a frame that is ready early is held until it is due', async () => {
+    const { clock, server, encoder, pump, pumpOne } = pumpSet();
     server.greet({ limits: { ...LIMITS, min_frame_interval_millis: 100 } });
-    server.drop((await pumpOne()).frameId);
-    clock.advance(100);
-    clock.advance(8);
-    server.drop((await pumpOne()).frameId);
-    clock.advance(91);
-    assert.equal(encoder.asked.length, 2);
+    const slow = next(pump.sent);
+    const frame = encodedFrame(clock);
+    clock.advance(40);
+    encoder.give(frame);
+    server.drop((await slow).frameId);
+    clock.advance(60);
+    assert.equal(encoder.asked.length, 2, 'the second is begun early, since the first took 40 ms');
+    const sent = collect(pump.sent);
+    encoder.give(encodedFrame(clock));
+    await settled();
+    clock.advance(39);
+    await settled();
+    assert.equal(sent.length, 0, 'it took no time, and waits for its turn');
     clock.advance(1);
-    assert.equal(encoder.asked.length, 3, 'the third is due 200 ms after the first');
-    clock.advance(50);
+    await settled();
+    assert.equal(sent.length, 1);
+    server.drop(sent[0].frameId);
+    clock.advance(150);
     server.drop((await pumpOne()).frameId);
     clock.advance(99);
-    assert.equal(encoder.asked.length, 3, 'after a long delay the interval is kept');
+    assert.equal(encoder.asked.length, 3, 'a late frame does not bring the next one forward');
     clock.advance(1);
     assert.equal(encoder.asked.length, 4);
   });

@@ -11,9 +11,6 @@
 
 import { Signal } from './signal.js';
 
-/** Part of the interval by which a frame may be late without putting off those after it. */
-const LATENESS_FORGIVEN = 0.2;
-
 /**
  * Asks for a camera frame when the server has room for it, and only then: what would be skipped is never encoded.
  */
@@ -30,8 +27,7 @@ export class FramePump {
   #isEncoding = false;
   #isClosed = false;
   #encodeMicros = 0;
-  /** When the last frame was sent, or should have been if it was a little late. */
-  #pacedAt = -Infinity;
+  #sentAt = -Infinity;
   #cancelTimer = () => {};
   #unsubscribe;
 
@@ -64,9 +60,8 @@ export class FramePump {
     this.#cancelTimer();
     const { limits } = this.#session;
     if (!this.#mayEncode || !limits) return;
-    // Encoding takes part of the interval, so that frames are sent, not begun, this far apart.
-    const earliest = this.#pacedAt + limits.minFrameIntervalMillis * 1000 - this.#encodeMicros;
-    const waitMillis = (earliest - this.#clock.micros()) / 1000;
+    // Begun early by the time that encoding takes: frames are sent, not begun, an interval apart.
+    const waitMillis = this.#millisUntilDue() - this.#encodeMicros / 1000;
     if (waitMillis > 0) this.#cancelTimer = this.#clock.after(waitMillis, () => this.#advance());
     else this.#encode(limits);
   }
@@ -76,6 +71,8 @@ export class FramePump {
     this.#isEncoding = true;
     try {
       const frame = await this.#encoder.next(settings);
+      this.#encodeMicros = this.#clock.micros() - frame.startedAt;
+      await this.#due();
       this.#isEncoding = false;
       if (this.#mayEncode) this.#send(frame);
       this.#advance();
@@ -87,20 +84,18 @@ export class FramePump {
 
   /** @param {EncodedFrame} frame */
   #send(frame) {
-    const sentAt = this.#clock.micros();
-    this.#encodeMicros = sentAt - frame.startedAt;
-    this.#pace(sentAt);
+    this.#sentAt = this.#clock.micros();
     this.sent.emit({ ...this.#session.sendFrame(frame), frame });
   }
 
-  /**
-   * Timers ring a little late; with each frame counted from the last, the stream would be slower than the interval allows.
-   *
-   * @param {number} sentAt
-   */
-  #pace(sentAt) {
-    const intervalMicros = (this.#session.limits?.minFrameIntervalMillis ?? 0) * 1000;
-    const dueAt = this.#pacedAt + intervalMicros;
-    this.#pacedAt = sentAt - dueAt <= intervalMicros * LATENESS_FORGIVEN ? dueAt : sentAt;
+  /** A frame that was ready early waits; one that is late is sent at once. */
+  async #due() {
+    const waitMillis = this.#millisUntilDue();
+    if (waitMillis > 0) await new Promise((resolve) => this.#clock.after(waitMillis, () => resolve(undefined)));
+  }
+
+  #millisUntilDue() {
+    const intervalMillis = this.#session.limits?.minFrameIntervalMillis ?? 0;
+    return intervalMillis - (this.#clock.micros() - this.#sentAt) / 1000;
   }
 }
