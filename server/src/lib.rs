@@ -12,3 +12,5 @@ pub mod plugin_host;
 
 pub mod config;
 pub mod telemetry;
+
+pub mod file;

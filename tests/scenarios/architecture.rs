@@ -8,15 +8,16 @@ use std::{
 use anyhow::Result;
 
 /// Each module, with those of the server that it may import.
-const ALLOWED: [(&str, &[&str]); 9] = [
-    ("cli", &["http", "session", "admission", "pipeline", "model", "plugin_host", "config", "telemetry"]),
+const ALLOWED: [(&str, &[&str]); 10] = [
+    ("cli", &["http", "session", "admission", "pipeline", "model", "plugin_host", "config", "telemetry", "file"]),
     ("http", &["session", "admission", "pipeline", "model", "config", "telemetry"]),
     ("session", &["admission", "pipeline", "model", "config", "telemetry"]),
     ("admission", &["pipeline", "model", "config", "telemetry"]),
     ("pipeline", &["model", "plugin_host", "config", "telemetry"]),
-    ("model", &["plugin_host", "config", "telemetry"]),
-    ("plugin_host", &[]),
-    ("config", &[]),
+    ("model", &["plugin_host", "config", "telemetry", "file"]),
+    ("plugin_host", &["file"]),
+    ("config", &["file"]),
+    ("file", &[]),
     ("telemetry", &[]),
 ];
 

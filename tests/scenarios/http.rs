@@ -40,6 +40,26 @@ fn a_posted_jpeg_comes_back_as_an_indexed_png_of_class_ids() -> Result<()> {
 }
 
 #[test]
+fn the_most_wanted_form_is_given() -> Result<()> {
+    let server = Server::start(&[])?;
+    let cases = [
+        ("application/json;q=0.1, image/png;q=0.9", "image/png"),
+        ("image/png;q=0, application/json", "application/json"),
+        ("text/html, image/*;q=0.8", "image/png"),
+        ("image/jpeg", "image/jpeg"),
+        ("*/*", "image/png"),
+    ];
+    for (accept, content_type) in cases {
+        assert_eq!(
+            post(&server, "/v1/segment", accept, &gradient_jpeg(32, 24)?)?.content_type,
+            content_type,
+            "{accept}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn png_and_webp_are_read_too() -> Result<()> {
     let server = Server::start(&[])?;
     for format in [image::ImageFormat::Png, image::ImageFormat::WebP] {
@@ -70,11 +90,14 @@ fn every_view_is_a_jpeg() -> Result<()> {
 fn each_bad_request_gets_its_status_and_its_reason() -> Result<()> {
     let server = Server::start(&["--set", "limits.max_upload_len_bytes=100000"])?;
     let jpeg = gradient_jpeg(64, 48)?;
-    let cases: [(&str, &str, &[u8], u16, &str); 8] = [
+    let cases: [(&str, &str, &[u8], u16, &str); 11] = [
         ("/v1/segment?mode=nonsense", "*/*", &jpeg, 404, "unknown_mode"),
         ("/v1/segment?view=nonsense", "*/*", &jpeg, 400, "bad_query"),
         ("/v1/segment?mod=fast", "*/*", &jpeg, 400, "bad_query"),
         ("/v1/segment", "text/html", &jpeg, 406, "not_acceptable"),
+        ("/v1/segment", "image/png;q=0", &jpeg, 406, "not_acceptable"),
+        ("/v1/segment?view=filled", "application/json", &jpeg, 406, "not_acceptable"),
+        ("/v1/segment?view=mask", "image/jpeg", &jpeg, 406, "not_acceptable"),
         ("/v1/segment", "*/*", b"", 422, "undecodable"),
         ("/v1/segment", "*/*", b"GIF89a and so on", 422, "undecodable"),
         ("/v1/segment", "*/*", &jpeg[..jpeg.len() / 2], 422, "undecodable"),

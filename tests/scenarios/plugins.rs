@@ -89,6 +89,19 @@ fn stray_and_truncated_files_are_refused() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn what_is_no_regular_file_is_refused_and_waited_for_by_nobody() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let pipe = folder.path().join("libpipe.so");
+    ensure!(Command::new("mkfifo").arg(&pipe).status()?.success(), "no mkfifo");
+    std::os::unix::fs::symlink("/dev/zero", folder.path().join("libzero.so"))?;
+    fs::create_dir(folder.path().join("libfolder.so"))?;
+    let path = folder.path().to_string_lossy().into_owned();
+    let listed = String::from_utf8(segue(&["plugins", "list", "--plugins", &path]).output()?.stdout)?;
+    assert_eq!(listed.matches("it is no regular file").count(), 3, "{listed}");
+    Ok(())
+}
+
 /// Compiles `source` to a shared library with `cc`.
 fn compile(source: &str, folder: &Path) -> Result<PathBuf> {
     let (code, library) = (folder.join("code.c"), folder.join("libtest.so"));

@@ -41,21 +41,16 @@ impl Models {
         let places = self.places.places()?;
         match self.command {
             None | Some(Command::List) => list(&places, self.json),
-            Some(Command::Pull { name, from }) => pull(&places, &name, from),
-            Some(Command::Verify) => verify(&places),
+            Some(Command::Pull { name, from }) => pull(&places, &name, from, self.json),
+            Some(Command::Verify) => verify(&places, self.json),
         }
     }
 }
 
 fn entries(places: &Places) -> Result<Vec<(String, CatalogEntry)>, Failure> {
     let catalog = places.catalog();
-    let names = catalog.names().map_err(wrong)?;
-    names.into_iter().map(|name| Ok((name.clone(), catalog.entry(&name).map_err(wrong)?))).collect()
-}
-
-fn wrong(error: crate::model::CatalogError) -> Failure {
-    let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
-    Failure::wrong_usage(format!("{error}{cause}"))
+    let names = catalog.names().map_err(Failure::wrong_usage)?;
+    names.into_iter().map(|name| Ok((name.clone(), catalog.entry(&name).map_err(Failure::wrong_usage)?))).collect()
 }
 
 fn list(places: &Places, json: bool) -> CliResult {
@@ -90,16 +85,20 @@ fn list(places: &Places, json: bool) -> CliResult {
     Ok(())
 }
 
-fn pull(places: &Places, name: &str, from: Option<PathBuf>) -> CliResult {
-    let entry = places.catalog().entry(name).map_err(wrong)?;
+fn pull(places: &Places, name: &str, from: Option<PathBuf>, json: bool) -> CliResult {
+    let say = |what: String| match json {
+        true => println!("{}", serde_json::json!({"model": name, "done": what})),
+        false => println!("{name}: {what}"),
+    };
+    let entry = places.catalog().entry(name).map_err(Failure::wrong_usage)?;
     let weights = places.weights();
     if let Some(path) = from {
         let installed = weights.install(name, &entry, &path).map_err(failed)?;
-        println!("{name}: took {} from {}", installed.join(" and "), path.display());
+        say(format!("took {} from {}", installed.join(" and "), path.display()));
         return Ok(());
     }
     if weights.missing(name, &entry).is_empty() {
-        println!("{name}: all {} files are here, and their SHA-256 is right", entry.variants.len());
+        say(format!("all {} files are here, and their SHA-256 is right", entry.variants.len()));
         return Ok(());
     }
     // Drawn on stderr, and only when that is a terminal.
@@ -114,7 +113,7 @@ fn pull(places: &Places, name: &str, from: Option<PathBuf>) -> CliResult {
     let pulled = weights.pull(name, &entry, &step);
     bar.finish_and_clear();
     pulled.map_err(failed)?;
-    println!("{name}: fetched, and its SHA-256 is right ({})", entry.licence);
+    say(format!("fetched, and its SHA-256 is right ({})", entry.licence));
     Ok(())
 }
 
@@ -123,17 +122,24 @@ fn failed(error: crate::model::PullError) -> Failure {
     Failure::does_not_hold(format!("{error}{cause}"))
 }
 
-fn verify(places: &Places) -> CliResult {
+fn verify(places: &Places, json: bool) -> CliResult {
     let weights = places.weights();
-    let mut missing_files = Vec::new();
+    let (mut rows, mut faults) = (Vec::new(), Vec::new());
     for (name, entry) in entries(places)? {
-        let missing = weights.missing(&name, &entry);
-        println!("{name}: {} of {} files are right", entry.variants.len() - missing.len(), entry.variants.len());
-        missing_files.extend(missing.into_iter().map(|variant| format!("{name}/{}", variant.file)));
+        let missing: Vec<_> = weights.missing(&name, &entry).into_iter().map(|variant| variant.file.clone()).collect();
+        if !json {
+            let (files, right) = (entry.variants.len(), entry.variants.len() - missing.len());
+            println!("{name}: {right} of {files} files are right");
+        }
+        faults.extend(missing.iter().map(|file| format!("{name}/{file}")));
+        rows.push(serde_json::json!({"name": name, "missing_or_changed": missing}));
     }
-    if missing_files.is_empty() {
+    if json {
+        println!("{}", serde_json::Value::from(rows));
+    }
+    if faults.is_empty() {
         return Ok(());
     }
-    let missing = missing_files.join(", ");
-    Err(Failure::does_not_hold(format!("missing or changed: {missing}; `segue models pull NAME` mends it")))
+    let faults = faults.join(", ");
+    Err(Failure::does_not_hold(format!("missing or changed: {faults}; `segue models pull NAME` mends it")))
 }

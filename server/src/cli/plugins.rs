@@ -54,7 +54,9 @@ impl Plugins {
                 .iter()
                 .map(|entry| match &entry.plugin {
                     Ok(plugin) => describe(plugin),
-                    Err(reason) => serde_json::json!({"file": entry.path, "refused": reason.to_string()}),
+                    Err(reason) => {
+                        serde_json::json!({"file": entry.path.to_string_lossy(), "refused": reason.to_string()})
+                    }
                 })
                 .collect();
             println!("{}", serde_json::Value::from(document));
@@ -80,7 +82,7 @@ impl Plugins {
 fn describe(plugin: &PluginFile) -> serde_json::Value {
     let told = &plugin.descriptor;
     serde_json::json!({
-        "file": plugin.path, "name": told.name, "version": told.version, "build": told.build,
+        "file": plugin.path.to_string_lossy(), "name": told.name, "version": told.version, "build": told.build,
         "abi": format!("{}.{}", told.abi.0, told.abi.1), "sha256": plugin.sha256,
     })
 }

@@ -10,6 +10,7 @@ use super::{
     places::{PlaceArguments, ProfileArguments},
 };
 use crate::{
+    file,
     model::Registry,
     pipeline::{self, Accepts, EncodedFrame, HEADROOM_LEN_BYTES, Pipeline, View, Wanted},
     telemetry::{FrameTrace, start_log},
@@ -63,7 +64,7 @@ impl Segment {
         }
         // One picture needs one instance.
         profile.modes.values_mut().for_each(|mode| mode.instances = 1);
-        let bytes = fs::read(&self.image)
+        let bytes = file::read(&self.image, profile.limits.max_upload_len_bytes as u64)
             .map_err(|error| Failure::does_not_hold(format!("{}: {error}", self.image.display())))?;
         let settings = pipeline::Settings { result: profile.result, limits: profile.limits };
         let registry = Registry::start(&self.places.places()?, &profile.modes, &name, |step| eprintln!("{step}"));

@@ -17,6 +17,10 @@ use super::{
     Profile,
     fault::{Fault, Faults, Place, line_of},
 };
+use crate::file;
+
+/// No profile that a person writes comes near it.
+const LARGEST_PROFILE_LEN_BYTES: u64 = 1 << 20;
 
 /// A prefix of its own, so that a stray variable is never taken for an unknown key.
 const ENVIRONMENT_PREFIX: &str = "SEGUE_CFG__";
@@ -79,17 +83,18 @@ impl LayerFile {
     fn read(directory: &Path, name: &str, extended_by: Option<&Self>) -> Result<Self, Faults> {
         let path = directory.join(format!("{name}.toml"));
         let fault = |what: String| Fault { place: Place::File(path.clone(), None), key: String::new(), what };
-        let bytes = fs::read(&path).map_err(|error| match (error.kind(), extended_by) {
-            (std::io::ErrorKind::NotFound, Some(file)) => Fault {
-                place: Place::File(file.path.clone(), file.line_of_key("extends")),
-                key: "extends".into(),
-                what: format!("there is no profile {name:?}; {}", known_profiles(directory)),
-            },
-            (std::io::ErrorKind::NotFound, None) => {
-                fault(format!("there is no such profile; {}", known_profiles(directory)))
-            }
-            _ => fault(format!("can't be read: {error}")),
-        })?;
+        let bytes =
+            file::read(&path, LARGEST_PROFILE_LEN_BYTES).map_err(|error| match (error.kind(), extended_by) {
+                (std::io::ErrorKind::NotFound, Some(file)) => Fault {
+                    place: Place::File(file.path.clone(), file.line_of_key("extends")),
+                    key: "extends".into(),
+                    what: format!("there is no profile {name:?}; {}", known_profiles(directory)),
+                },
+                (std::io::ErrorKind::NotFound, None) => {
+                    fault(format!("there is no such profile; {}", known_profiles(directory)))
+                }
+                _ => fault(format!("can't be read: {error}")),
+            })?;
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Self { path, text }),
             Err(error) => {

@@ -26,6 +26,8 @@ pub struct App {
     pub service: Arc<Service>,
     /// One permit for each session that is still let in.
     places: Arc<Semaphore>,
+    /// One permit for each single picture that is worked on at a time.
+    uploads: Arc<Semaphore>,
 }
 
 /// Serves `service` on `listener` until `stop` is done and every session has ended.
@@ -51,6 +53,7 @@ pub async fn serve(
 
 fn router(service: Arc<Service>, places: Arc<Semaphore>) -> Router {
     let upload = DefaultBodyLimit::max(service.limits.max_upload_len_bytes);
+    let uploads = Arc::new(Semaphore::new(1));
     Router::new()
         .route("/ws", get(socket::upgrade))
         .route("/v1/segment", post(one_shot::segment).layer(upload))
@@ -59,7 +62,7 @@ fn router(service: Arc<Service>, places: Arc<Semaphore>) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .fallback(get(page::file))
-        .with_state(App { service, places })
+        .with_state(App { service, places, uploads })
 }
 
 async fn modes(State(app): State<App>) -> Json<serde_json::Value> {

@@ -118,6 +118,8 @@ async fn run(app: &App, mode: &crate::model::Mode, frame: EncodedFrame, wanted: 
     let ModeState::Ready(model) = mode.state() else {
         return Err(FrameError::NotReady(mode.state().message().to_owned()));
     };
+    // Large pictures take long to decode. They take turns, so that the frames of sessions find an instance.
+    let _turn = app.uploads.acquire().await;
     let patience = Duration::from_millis(app.service.limits.max_age_millis);
     let lease = match tokio::time::timeout(patience, model.lease()).await {
         Ok(lease) => lease,
@@ -128,26 +130,47 @@ async fn run(app: &App, mode: &crate::model::Mode, frame: EncodedFrame, wanted: 
     Ok(encoded.bytes)
 }
 
-/// `view=` names a picture, or `Accept` says which form the mask is to have.
+/// `view=` names a picture or the mask, and `Accept` says which form it is to have; the first that both allow.
 fn choose(view: Option<QueryView>, headers: &HeaderMap) -> Result<(Wanted, &'static str), Refusal> {
-    if let Some(picture) = view.and_then(QueryView::picture) {
-        return Ok((Wanted::Picture(picture), "image/jpeg"));
-    }
+    let picture = view.and_then(QueryView::picture);
+    let png = (Wanted::Png, "image/png");
+    let json = (Wanted::Json, "application/json");
+    let jpeg = (Wanted::Picture(picture.unwrap_or(View::Filled)), "image/jpeg");
+    let possible = match (view, picture) {
+        (Some(_), Some(_)) => vec![jpeg],
+        (Some(_), None) => vec![png, json],
+        (None, _) => vec![png, json, jpeg],
+    };
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or("*/*");
-    for part in accept.split(',') {
-        let kind = part.split(';').next().unwrap_or_default().trim();
-        match kind {
-            "image/png" | "image/*" | "*/*" => return Ok((Wanted::Png, "image/png")),
-            "application/json" => return Ok((Wanted::Json, "application/json")),
-            "image/jpeg" if view.is_none() => return Ok((Wanted::Picture(View::Filled), "image/jpeg")),
-            _ => {}
-        }
-    }
-    Err(Refusal {
+    let chosen = accepted(accept).into_iter().find_map(|range| {
+        let fits = |kind: &str| match range.strip_suffix('*') {
+            Some("*/") => true,
+            Some(start) => kind.starts_with(start),
+            None => kind == range,
+        };
+        possible.iter().copied().find(|(_, kind)| fits(kind))
+    });
+    chosen.ok_or_else(|| Refusal {
         status: StatusCode::NOT_ACCEPTABLE,
         code: "not_acceptable",
         message: "a mask comes as image/png or application/json, a picture as image/jpeg".into(),
     })
+}
+
+/// The media ranges of an `Accept`, the most wanted first; those with q=0 are not wanted at all.
+fn accepted(accept: &str) -> Vec<&str> {
+    let mut ranges: Vec<(f32, &str)> = accept
+        .split(',')
+        .map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let kind = parts.next().unwrap_or_default();
+            let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok());
+            (quality.unwrap_or(1.0), kind)
+        })
+        .filter(|&(quality, _)| quality > 0.0)
+        .collect();
+    ranges.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    ranges.into_iter().map(|(_, kind)| kind).collect()
 }
 
 /// The trace id of a W3C `traceparent`; zeros when there is none.

@@ -8,6 +8,11 @@ use std::{
 
 use serde::Deserialize;
 
+use crate::file;
+
+/// Labels and palettes of hundreds of classes fit easily.
+const LARGEST_ENTRY_LEN_BYTES: u64 = 1 << 20;
+
 /// A file of the catalog.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -74,7 +79,7 @@ pub struct CatalogClass {
 pub enum CatalogError {
     #[error("{}: there is no model {name:?}; there are: {known}", directory.display())]
     Unknown { directory: PathBuf, name: String, known: String },
-    #[error("{}: can't be read", path.display())]
+    #[error("{}: can't be read: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{}:{line}: {message}", path.display())]
     Invalid { path: PathBuf, line: usize, message: String },
@@ -109,7 +114,10 @@ impl Catalog {
     pub fn entry(&self, name: &str) -> Result<CatalogEntry, CatalogError> {
         let path = self.directory.join(format!("{name}.toml"));
         let is_plain = !name.contains(['/', '\\']);
-        let text = match fs::read_to_string(&path) {
+        let read = file::read(&path, LARGEST_ENTRY_LEN_BYTES).and_then(|content| {
+            String::from_utf8(content).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        });
+        let text = match read {
             Ok(text) if is_plain => text,
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 return Err(CatalogError::Unreadable { path, source });
@@ -149,7 +157,7 @@ fn parse(path: &Path, text: &str) -> Result<CatalogEntry, CatalogError> {
         if hex::decode(&variant.sha256).map(|bytes| bytes.len()) != Ok(32) {
             return Err(invalid(line, format!("variants.{name}.sha256: expected 64 hex digits")));
         }
-        if variant.file.is_empty() || variant.file.contains(['/', '\\']) {
+        if Path::new(&variant.file).file_name().is_none_or(|name| name != variant.file.as_str()) {
             return Err(invalid(line, format!("variants.{name}.file: expected a file name without directories")));
         }
     }

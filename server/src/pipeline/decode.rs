@@ -8,13 +8,14 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::JpegDecoder;
 
-use super::frame::{Accepts, Frame, FrameError};
+use super::{
+    frame::{Accepts, Frame, FrameError},
+    jpeg_header::JpegHeader,
+};
 use crate::config::LimitSettings;
 
-/// The end-of-image marker, with which a whole JPEG ends.
-const JPEG_END: [u8; 2] = [0xFF, 0xD9];
-/// Some cameras pad a JPEG with this many bytes at most.
-const JPEG_PADDING_LEN_BYTES: usize = 4096;
+/// A progressive JPEG has about ten scans. With more of them, fewer pixels are decoded.
+const USUAL_SCANS: u64 = 10;
 
 /// Decodes `bytes` into `rgb`, whose memory is used again from frame to frame.
 pub(super) fn decode<'a>(
@@ -35,9 +36,13 @@ pub(super) fn decode<'a>(
 }
 
 fn decode_jpeg(bytes: &[u8], most: &Most, rgb: &mut Vec<u8>) -> Result<(u32, u32), FrameError> {
-    // The decoder fills a missing end with grey; half a picture would get half a mask.
-    let end = &bytes[bytes.len().saturating_sub(JPEG_PADDING_LEN_BYTES)..];
-    if !end.windows(JPEG_END.len()).any(|pair| pair == JPEG_END) {
+    let header = JpegHeader::read(bytes)?;
+    let size = most.check(header.width_px, header.height_px)?;
+    let scans = header.scans(bytes);
+    if u64::from(size.0) * u64::from(size.1) * scans > most.pixels * USUAL_SCANS {
+        return Err(FrameError::Undecodable(format!("a JPEG of {scans} scans, too many for its size")));
+    }
+    if !header.is_whole(bytes) {
         return Err(FrameError::Undecodable("the JPEG is cut short".into()));
     }
     let options = DecoderOptions::default()
@@ -46,10 +51,6 @@ fn decode_jpeg(bytes: &[u8], most: &Most, rgb: &mut Vec<u8>) -> Result<(u32, u32
         .set_strict_mode(true)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(undecodable)?;
-    let (width_px, height_px) =
-        decoder.dimensions().ok_or_else(|| FrameError::Undecodable("the JPEG has no header".into()))?;
-    let size = most.check(width_px as u32, height_px as u32)?;
     resize_buffer(rgb, size);
     decoder.decode_into(rgb).map_err(undecodable)?;
     Ok(size)
@@ -110,5 +111,6 @@ fn resize_buffer(rgb: &mut Vec<u8>, (width_px, height_px): (u32, u32)) {
 }
 
 fn undecodable(error: impl std::fmt::Debug + std::fmt::Display) -> FrameError {
-    FrameError::Undecodable(error.to_string())
+    // Some decoders quote their messages and end them with a new line.
+    FrameError::Undecodable(error.to_string().replace('\n', " ").replace('"', "").trim().to_owned())
 }

@@ -9,6 +9,7 @@
 mod decode;
 mod encode;
 mod frame;
+mod jpeg_header;
 mod picture;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -25,7 +25,7 @@ pub struct Descriptor {
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum CheckError {
     #[error("it can't be read: {0}")]
-    Unreadable(std::io::ErrorKind),
+    Unreadable(#[source] std::io::Error),
     #[error("it is called `{name}` like {}, which comes first; remove one of them", first.display())]
     SameName { name: String, first: std::path::PathBuf },
     #[error("it is not a shared library of this system, or is cut short ({0})")]

@@ -8,6 +8,10 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{CheckError, Descriptor, check::check};
+use crate::file;
+
+/// A plugin with kernels for a GPU has tens of megabytes.
+const LARGEST_PLUGIN_LEN_BYTES: u64 = 1 << 30;
 
 /// A plugin file that was read whole and passed the check.
 #[derive(Clone)]
@@ -24,7 +28,7 @@ pub struct PluginFile {
 impl PluginFile {
     /// Reads and checks the file at `path`.
     pub fn read(path: &Path) -> Result<Self, CheckError> {
-        let content = fs::read(path).map_err(|error| CheckError::Unreadable(error.kind()))?;
+        let content = file::read(path, LARGEST_PLUGIN_LEN_BYTES).map_err(CheckError::Unreadable)?;
         let descriptor = check(&content)?;
         let sha256 = hex::encode(Sha256::digest(&content));
         Ok(Self { path: path.to_owned(), descriptor, sha256, content })

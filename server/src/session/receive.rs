@@ -16,6 +16,9 @@ use crate::{
     telemetry::{FrameTrace, epoch_micros},
 };
 
+/// Longest complaint about a client's message.
+const COMPLAINT_LEN_BYTES: usize = 300;
+
 /// Reads until the client leaves. `changes` tells when a mode changes its state.
 pub(super) async fn run(session: &Session, mut stream: SplitStream<WebSocket>, mut changes: watch::Receiver<()>) {
     let mut wanted_mode: Option<Arc<Mode>> = None;
@@ -111,7 +114,9 @@ async fn change_mode(session: &Session, mode: Arc<Mode>) -> Option<Arc<Mode>> {
 }
 
 async fn complain(session: &Session, code: &str, error: &impl ToString) {
-    let message = error.to_string();
+    // It may quote what the client sent, which may be long.
+    let mut message = error.to_string();
+    message.truncate(message.floor_char_boundary(COMPLAINT_LEN_BYTES));
     tracing::debug!(session = session.number, code, message, "Message refused");
     session.say(ServerMessage::Error { code, message, recoverable: true }.to_json()).await;
 }

@@ -13,6 +13,9 @@ use super::{
 };
 use crate::telemetry::{Outcome, epoch_micros};
 
+/// How long frames that are on their way when the server is to stop have to arrive.
+const STOP_GRACE: Duration = Duration::from_millis(100);
+
 /// How long a client has to answer our close before the connection is cut.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -24,15 +27,22 @@ pub(super) async fn run(
     mut answers: mpsc::Receiver<Answer>,
 ) {
     let patience = Duration::from_millis(session.service.limits.send_timeout_millis);
+    let mut stopped = std::pin::pin!(stopped(session));
+    let mut is_stopping = false;
     loop {
         let message = tokio::select! {
+            biased;
             Some(note) = notes.recv() => match note {
                 Note::Text(text) => Message::Text(text.into()),
                 Note::Close(code, reason) => close(code, reason),
             },
             Some(answer) = answers.recv() => finish(session, answer),
-            () = session.service.stopping(), if session.is_settled() && notes.is_empty() => {
+            () = std::future::ready(()), if is_stopping && session.is_settled() => {
                 close(close_code::AWAY, "the server is stopping")
+            }
+            () = &mut stopped, if !is_stopping => {
+                is_stopping = true;
+                continue;
             }
         };
         let is_last = matches!(message, Message::Close(_));
@@ -46,6 +56,12 @@ pub(super) async fn run(
             }
         }
     }
+}
+
+/// Done a moment after the server is to stop: what was on its way by then is still answered.
+async fn stopped(session: &Session) {
+    session.service.stopping().await;
+    tokio::time::sleep(STOP_GRACE).await;
 }
 
 /// Counts an answer, and puts it into a message.
