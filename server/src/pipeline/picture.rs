@@ -79,8 +79,10 @@ impl Painter {
     }
 }
 
-fn is_background(info: &InstanceInfo, id: u8) -> bool {
-    info.labels[usize::from(id)] == "background"
+/// The colour of each class that is drawn; the background is not.
+fn drawn_colours(info: &InstanceInfo) -> Vec<Option<[u8; 3]>> {
+    let is_drawn = |label: &String| label != "background";
+    info.labels.iter().zip(&info.palette).map(|(label, &colour)| is_drawn(label).then_some(colour)).collect()
 }
 
 fn pixels(picture: &mut [u8]) -> &mut [[u8; 3]] {
@@ -94,16 +96,17 @@ fn cover(pixel: &mut [u8; 3], colour: [u8; 3]) {
 }
 
 fn fill(picture: &mut [u8], mask: &Mask<'_>, info: &InstanceInfo) {
+    let colours = drawn_colours(info);
     for (pixel, &id) in pixels(picture).iter_mut().zip(mask.labels) {
-        if !is_background(info, id) {
-            cover(pixel, info.palette[usize::from(id)]);
+        if let Some(colour) = colours[usize::from(id)] {
+            cover(pixel, colour);
         }
     }
 }
 
 fn outline(picture: &mut [u8], mask: &Mask<'_>, info: &InstanceInfo) {
     let (width, height) = (mask.width_px as usize, mask.height_px as usize);
-    let pixels = pixels(picture);
+    let (pixels, colours) = (pixels(picture), drawn_colours(info));
     for y in 0..height {
         for x in 0..width {
             let at = y * width + x;
@@ -113,8 +116,8 @@ fn outline(picture: &mut [u8], mask: &Mask<'_>, info: &InstanceInfo) {
                 || (x + 1 < width && differs(at + 1))
                 || (y > 0 && differs(at - width))
                 || (y + 1 < height && differs(at + width));
-            if on_edge && !is_background(info, id) {
-                pixels[at] = info.palette[usize::from(id)];
+            if let (true, Some(colour)) = (on_edge, colours[usize::from(id)]) {
+                pixels[at] = colour;
             }
         }
     }
@@ -131,9 +134,9 @@ fn beside(picture: &[u8], mask: &Mask<'_>, info: &InstanceInfo) -> Vec<u8> {
 }
 
 fn blend(picture: &mut [u8], mask: &Mask<'_>, info: &InstanceInfo) {
-    let hues: Vec<Option<f32>> = info.palette.iter().map(|&colour| hue(colour)).collect();
+    let hues: Vec<Option<f32>> = drawn_colours(info).into_iter().map(|colour| colour.and_then(hue)).collect();
     for (pixel, &id) in pixels(picture).iter_mut().zip(mask.labels) {
-        if let (Some(hue), false) = (hues[usize::from(id)], is_background(info, id)) {
+        if let Some(hue) = hues[usize::from(id)] {
             *pixel = with_hue(*pixel, hue);
         }
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     pipeline::{EncodedMask, HEADROOM_LEN_BYTES, Wanted},
-    telemetry::{FrameTrace, Stage},
+    telemetry::Stage,
 };
 
 /// The WebSocket subprotocol.
@@ -115,40 +115,29 @@ pub struct ResultHeader {
 
 /// Writes the header into the room in front of the payload: one binary message, not copied.
 pub fn result_message(header: ResultHeader, mask: EncodedMask) -> Bytes {
+    let encoding = match mask.wanted {
+        Wanted::Picture(_) => ENCODING_PICTURE,
+        Wanted::SoftMask => ENCODING_SOFT_MASK,
+        // Sessions ask for no PNG and no JSON.
+        Wanted::Mask | Wanted::Png | Wanted::Json => ENCODING_MASK,
+    };
     let mut bytes = mask.bytes;
-    let head = ResultWriter { bytes: &mut bytes };
-    head.write(header, mask.wanted, (mask.width_px, mask.height_px), &mask.trace);
-    Bytes::from(bytes)
-}
-
-struct ResultWriter<'a> {
-    bytes: &'a mut [u8],
-}
-
-impl ResultWriter<'_> {
-    fn write(self, header: ResultHeader, wanted: Wanted, (width_px, height_px): (u16, u16), trace: &FrameTrace) {
-        let encoding = match wanted {
-            Wanted::Picture(_) => ENCODING_PICTURE,
-            Wanted::SoftMask => ENCODING_SOFT_MASK,
-            Wanted::Mask | Wanted::Png | Wanted::Json => ENCODING_MASK,
-        };
-        let bytes = self.bytes;
-        bytes[..4].copy_from_slice(&[KIND_RESULT, encoding, 0, header.mode_index]);
-        let mut at = 4;
-        let mut put = |field: &[u8]| {
-            bytes[at..at + field.len()].copy_from_slice(field);
-            at += field.len();
-        };
-        put(&header.frame_id.to_le_bytes());
-        put(&header.captured_at_micros.to_le_bytes());
-        put(&width_px.to_le_bytes());
-        put(&height_px.to_le_bytes());
-        put(&header.generation.to_le_bytes());
-        for stage in Stage::ALL {
-            put(&trace.micros(stage).to_le_bytes());
-        }
-        put(&u32::try_from(trace.age().as_micros()).unwrap_or(u32::MAX).to_le_bytes());
-        put(&0_u32.to_le_bytes());
-        put(&header.server_clock_micros.to_le_bytes());
+    bytes[..4].copy_from_slice(&[KIND_RESULT, encoding, 0, header.mode_index]);
+    let mut at = 4;
+    let mut put = |field: &[u8]| {
+        bytes[at..at + field.len()].copy_from_slice(field);
+        at += field.len();
+    };
+    put(&header.frame_id.to_le_bytes());
+    put(&header.captured_at_micros.to_le_bytes());
+    put(&mask.width_px.to_le_bytes());
+    put(&mask.height_px.to_le_bytes());
+    put(&header.generation.to_le_bytes());
+    for stage in Stage::ALL {
+        put(&mask.trace.micros(stage).to_le_bytes());
     }
+    put(&u32::try_from(mask.trace.age().as_micros()).unwrap_or(u32::MAX).to_le_bytes());
+    put(&0_u32.to_le_bytes());
+    put(&header.server_clock_micros.to_le_bytes());
+    Bytes::from(bytes)
 }
