@@ -183,6 +183,23 @@ pub struct BackendInfo {
     pub reserved: u32,
 }
 
+impl BackendInfo {
+    /// What a host hands to [`Plugin::info`] to be filled.
+    pub const UNFILLED: Self = Self {
+        struct_size: size_of::<Self>() as u32,
+        input_width_px: 0,
+        input_height_px: 0,
+        classes: 0,
+        labels: core::ptr::null(),
+        palette: core::ptr::null(),
+        max_batch: 0,
+        max_concurrency: 0,
+        memory_bytes: 0,
+        has_confidence: 0,
+        reserved: 0,
+    };
+}
+
 /// One decoded frame.
 #[repr(C)]
 #[derive(Debug)]

@@ -85,19 +85,7 @@ impl<'a> Instance<'a> {
     /// Calls `info`.
     pub(crate) fn info(&self) -> Result<abi::BackendInfo, String> {
         let info = self.plugin.info.ok_or("the descriptor has no `info`")?;
-        let mut out = abi::BackendInfo {
-            struct_size: size_of::<abi::BackendInfo>() as u32,
-            input_width_px: 0,
-            input_height_px: 0,
-            classes: 0,
-            labels: std::ptr::null(),
-            palette: std::ptr::null(),
-            max_batch: 0,
-            max_concurrency: 0,
-            memory_bytes: 0,
-            has_confidence: 0,
-            reserved: 0,
-        };
+        let mut out = abi::BackendInfo::UNFILLED;
         // SAFETY: the instance is alive, and `out` is ours.
         let (status, error) = with_error(|error| unsafe { info(self.pointer, &raw mut out, error) });
         if status == abi::STATUS_OK { Ok(out) } else { Err(format!("`info` failed: {error}")) }

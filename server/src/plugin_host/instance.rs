@@ -261,19 +261,7 @@ impl Instance {
 
     fn ask_info(&self) -> Result<InstanceInfo, InstanceError> {
         let info = self.library.plugin.info.ok_or(InstanceError::Incomplete("info"))?;
-        let mut raw = abi::BackendInfo {
-            struct_size: size_of::<abi::BackendInfo>() as u32,
-            input_width_px: 0,
-            input_height_px: 0,
-            classes: 0,
-            labels: std::ptr::null(),
-            palette: std::ptr::null(),
-            max_batch: 0,
-            max_concurrency: 0,
-            memory_bytes: 0,
-            has_confidence: 0,
-            reserved: 0,
-        };
+        let mut raw = abi::BackendInfo::UNFILLED;
         // SAFETY: the instance is alive, and `raw` is ours.
         call(|error| unsafe { info(self.pointer, &raw mut raw, error) })?;
         let classes = raw.classes as usize;
