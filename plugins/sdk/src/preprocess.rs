@@ -3,8 +3,9 @@
 //! Backends on `segue-nn` use its `Preprocessor`, which does all of this in one pass.
 
 use fast_image_resize::{
-    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
-    images::{Image, ImageRef},
+    FilterType, ResizeAlg, ResizeOptions, Resizer,
+    images::{TypedImage, TypedImageRef},
+    pixels::U8x3,
 };
 
 use crate::{Error, Frame, Result};
@@ -95,10 +96,10 @@ impl Preprocessor {
             (0..frame.height_px()).for_each(|y| self.packed.extend_from_slice(frame.row(y)));
             &self.packed
         };
-        let source = ImageRef::new(frame.width_px(), frame.height_px(), source, PixelType::U8x3)?;
-        let mut target = Image::from_slice_u8(width_px, height_px, &mut self.resized, PixelType::U8x3)?;
+        let source = TypedImageRef::<U8x3>::from_buffer(frame.width_px(), frame.height_px(), source)?;
+        let mut target = TypedImage::<U8x3>::from_buffer(width_px, height_px, &mut self.resized)?;
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        self.resizer.resize(&source, &mut target, &options).map_err(Error::from)
+        self.resizer.resize_typed(&source, &mut target, &options).map_err(Error::from)
     }
 }
 

@@ -2,7 +2,11 @@
 //!
 //! Invariant: pixels of the background stay as the camera took them.
 
-use fast_image_resize as resize;
+use fast_image_resize::{
+    FilterType, ResizeAlg, ResizeOptions, Resizer,
+    images::{TypedImage, TypedImageRef},
+    pixels::U8x3,
+};
 use serde::{Deserialize, Serialize};
 
 use super::frame::{Frame, FrameError, Mask};
@@ -28,7 +32,7 @@ pub enum View {
 /// Buffers that are used again from frame to frame.
 #[derive(Default)]
 pub(super) struct Painter {
-    resizer: resize::Resizer,
+    resizer: Resizer,
     picture: Vec<u8>,
 }
 
@@ -68,14 +72,12 @@ impl Painter {
             return Ok(());
         }
         let failed = |error: &dyn std::fmt::Display| FrameError::Unencodable(error.to_string());
-        let kind = resize::PixelType::U8x3;
-        let source = resize::images::ImageRef::new(frame.width_px, frame.height_px, frame.rgb, kind)
+        let source = TypedImageRef::<U8x3>::from_buffer(frame.width_px, frame.height_px, frame.rgb)
             .map_err(|error| failed(&error))?;
-        let mut target = resize::images::Image::from_slice_u8(mask.width_px, mask.height_px, &mut self.picture, kind)
+        let mut target = TypedImage::<U8x3>::from_buffer(mask.width_px, mask.height_px, &mut self.picture)
             .map_err(|error| failed(&error))?;
-        let options =
-            resize::ResizeOptions::new().resize_alg(resize::ResizeAlg::Convolution(resize::FilterType::Bilinear));
-        self.resizer.resize(&source, &mut target, &options).map_err(|error| failed(&error))
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+        self.resizer.resize_typed(&source, &mut target, &options).map_err(|error| failed(&error))
     }
 }
 
