@@ -102,6 +102,18 @@ describe('frame pump', () => {
     assert.equal(encoder.asked.length, 4);
   });
 
+  test('a timer that rings a little late does not slow the stream down', async () => {
+    const { clock, server, encoder, pumpOne } = pumpSet();
+    server.greet({ limits: { ...LIMITS, min_frame_interval_millis: 100 } });
+    server.drop((await pumpOne()).frameId);
+    clock.advance(108);
+    server.drop((await pumpOne()).frameId);
+    clock.advance(91);
+    assert.equal(encoder.asked.length, 2);
+    clock.advance(1);
+    assert.equal(encoder.asked.length, 3, 'the third is due 200 ms after the first');
+  });
+
   test('new limits reach the very next frame', async () => {
     const { clock, server, encoder, pumpOne } = pumpSet();
     server.greet();

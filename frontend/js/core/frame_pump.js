@@ -12,6 +12,12 @@
 import { Signal } from './signal.js';
 
 /**
+ * Part of the interval by which a frame may be late without putting off those after it. Timers ring late: were each frame
+ * counted from the last, a camera of 30 frames a second would lose some of them to an interval of 33 ms.
+ */
+const LATENESS_FORGIVEN = 0.1;
+
+/**
  * Asks for a camera frame when the server has room for it, and only then: what would be skipped is never encoded.
  */
 export class FramePump {
@@ -27,7 +33,8 @@ export class FramePump {
   #isEncoding = false;
   #isClosed = false;
   #encodeMicros = 0;
-  #sentAt = -Infinity;
+  /** When the last frame was sent, or should have been if it was a little late. */
+  #pacedAt = -Infinity;
   #cancelTimer = () => {};
   #unsubscribe;
 
@@ -84,7 +91,9 @@ export class FramePump {
 
   /** @param {EncodedFrame} frame */
   #send(frame) {
-    this.#sentAt = this.#clock.micros();
+    const lateMillis = -this.#millisUntilDue();
+    const now = this.#clock.micros();
+    this.#pacedAt = lateMillis <= LATENESS_FORGIVEN * this.#intervalMillis ? now - lateMillis * 1000 : now;
     this.sent.emit({ ...this.#session.sendFrame(frame), frame });
   }
 
@@ -95,7 +104,10 @@ export class FramePump {
   }
 
   #millisUntilDue() {
-    const intervalMillis = this.#session.limits?.minFrameIntervalMillis ?? 0;
-    return intervalMillis - (this.#clock.micros() - this.#sentAt) / 1000;
+    return this.#intervalMillis - (this.#clock.micros() - this.#pacedAt) / 1000;
+  }
+
+  get #intervalMillis() {
+    return this.#session.limits?.minFrameIntervalMillis ?? 0;
   }
 }
