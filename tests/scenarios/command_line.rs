@@ -36,7 +36,7 @@ fn help_teaches_every_command() -> Result<()> {
 fn a_check_of_what_is_shipped_finds_nothing() -> Result<()> {
     let output = run(&["check"])?;
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
-    assert_snapshot!(stdout(&output), @"Profile, 1 plugins and 2 modes are right");
+    assert_snapshot!(stdout(&output), @"All is right: the profile, its modes (2), the plugins (1)");
     Ok(())
 }
 
@@ -96,6 +96,15 @@ fn a_mode_without_a_model_is_told_by_its_name() -> Result<()> {
         text.contains("mine.toml:3: modes.fast.model: there is no model \"slefie\" in the catalog; there are: selfie"),
         "{text}"
     );
+    Ok(())
+}
+
+#[test]
+fn a_setting_that_a_backend_does_not_know_is_told_by_its_line() -> Result<()> {
+    let (code, text) = check_overlay(b"extends = \"base\"\n[modes.fast.settings]\nsharpnes = 3\n")?;
+    assert_eq!(code, Some(1));
+    assert!(text.contains("mine.toml:2: modes.fast.settings: ") && text.contains("unknown field `sharpnes`"), "{text}");
+    assert!(!text.contains("column"), "{text}");
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use crate::{
 type Step = (&'static str, fn() -> Result<()>);
 
 /// In the order in which a fault is told soonest.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 9] = [
     ("format", || run(tool("cargo").args(["fmt", "--all", "--check"]))),
     ("typos", || run(&mut tool(install::typos()?))),
     ("clippy", || {
@@ -23,7 +23,6 @@ const STEPS: [Step; 10] = [
     ("licences", licences),
     ("types", || page_tests(&["npm", "run", "--silent", "types"])),
     ("page", || page_tests(&["npm", "run", "--silent", "unit"])),
-    ("doctests", || run(tool("cargo").args(["test", "--workspace", "--doc", "--quiet"]))),
     ("rust", rust),
     ("browser", browser),
 ];

@@ -28,7 +28,7 @@ pub trait Backend: Send + Sized + 'static {
     }
 }
 
-/// A class that a model tells apart.
+/// A class that a model tells apart. One that is labelled `background` is left as the camera took it in every view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Class {
     /// Its name, for people.

@@ -25,8 +25,12 @@ impl Model<'_> {
     /// The settings as a type of the backend's. Give it `#[serde(deny_unknown_fields)]`, and a misspelt key
     /// becomes a clear error.
     pub fn settings<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_str(self.settings_json)
-            .map_err(|error| Error::new(format!("the settings of model {:?}: {error}", self.name)))
+        serde_json::from_str(self.settings_json).map_err(|error| {
+            // The place in the JSON is none that an operator has seen.
+            let text = error.to_string();
+            let what = text.split(" at line ").next().unwrap_or(&text);
+            Error::new(format!("the settings of model {:?}: {what}", self.name))
+        })
     }
 
     /// The weights, or an error that says what is missing.

@@ -8,14 +8,16 @@ use super::{
 };
 use crate::{
     config::{Origins, Profile},
-    model::{CatalogError, Places},
+    model::{CatalogError, Places, try_load},
     plugin_host::FoundPlugin,
 };
 
 /// Arguments of `segue check`.
 #[derive(Debug, Args)]
-#[command(after_help = "Prints one line per fault, with its place and its mend. A profile's faults end with 2, \
-    those of plugins and models with 1.")]
+#[command(
+    after_help = "Loads every mode once, as the server would, and prints one line per fault, with its place and its mend. A profile's faults end with 2, \
+    those of plugins and models with 1."
+)]
 pub(super) struct Check {
     #[command(flatten)]
     profile: ProfileArguments,
@@ -31,7 +33,11 @@ impl Check {
         faults.extend(check_catalog(&places)?);
         faults.extend(check_modes(&profile, &origins, &places, &backends));
         if faults.is_empty() {
-            println!("Profile, {} plugins and {} modes are right", backends.len(), profile.modes.len());
+            println!(
+                "All is right: the profile, its modes ({}), the plugins ({})",
+                profile.modes.len(),
+                backends.len()
+            );
             return Ok(());
         }
         Err(Failure::does_not_hold(faults.join("\nsegue: ")))
@@ -81,7 +87,12 @@ fn check_modes(profile: &Profile, origins: &Origins, places: &Places, backends: 
             Ok(Some(variant)) if weights.find(&mode.model, variant).is_none() => {
                 fault("model", format!("{} is not here; run `segue models pull {}`", variant.file, mode.model));
             }
-            Ok(_) => {}
+            Ok(_) if !backends.contains(&entry.backend) => {}
+            Ok(_) => {
+                if let Err(error) = try_load(places, mode) {
+                    fault(if mode.settings.is_empty() { "model" } else { "settings" }, error.to_string());
+                }
+            }
             Err(error) => fault("variant", error.to_string()),
         }
     }

@@ -18,9 +18,12 @@ use crate::{
 
 /// Arguments of `segue segment`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  segue segment me.jpg --mode fast -o mask.png\n  \
+#[command(
+    override_usage = "segue segment [OPTIONS] <IMAGE> (-o <OUT> | --json)",
+    after_help = "Examples:\n  segue segment me.jpg --mode fast -o mask.png\n  \
     segue segment me.jpg --view filled -o drawn.jpg\n  segue segment me.jpg --json | jq .classes\n\n\
-    A mask is an indexed PNG: each pixel's index is its class id, its palette the classes' colours.")]
+    A mask is an indexed PNG: each pixel's index is its class id, its palette the classes' colours."
+)]
 pub(super) struct Segment {
     /// The picture: JPEG, PNG or WebP
     image: PathBuf,

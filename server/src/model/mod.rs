@@ -148,6 +148,12 @@ impl Registry {
     }
 }
 
+/// Loads what a mode needs, as the server does, and lets it go: would it serve? Its weights must be here.
+pub fn try_load(places: &Places, settings: &ModeSettings) -> Result<(), ModeError> {
+    let settings = ModeSettings { instances: 1, ..settings.clone() };
+    Loader::new(places.clone(), |_step| {}).load(&settings).map(drop)
+}
+
 /// Loads modes; what two modes need alike is fetched and opened once.
 struct Loader {
     places: Places,
