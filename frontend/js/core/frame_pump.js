@@ -15,7 +15,7 @@ import { Signal } from './signal.js';
  * Part of the interval by which a frame may be late without putting off those after it. Timers ring late: were each frame
  * counted from the last, a camera of 30 frames a second would lose some of them to an interval of 33 ms.
  */
-const LATENESS_FORGIVEN = 0.1;
+const LATENESS_FORGIVEN = 0.2;
 
 /**
  * Asks for a camera frame when the server has room for it, and only then: what would be skipped is never encoded.
