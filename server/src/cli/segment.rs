@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use bytes::Bytes;
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::{
     CliResult, Failure,
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     file,
     model::Registry,
-    pipeline::{self, Accepts, EncodedFrame, HEADROOM_LEN_BYTES, Pipeline, View, Wanted},
+    pipeline::{self, Accepts, EncodedFrame, HEADROOM_LEN_BYTES, OutputView, Pipeline, Wanted},
     telemetry::{FrameTrace, start_log},
 };
 
@@ -45,15 +45,6 @@ pub(super) struct Segment {
     places: PlaceArguments,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum OutputView {
-    Mask,
-    Filled,
-    Contour,
-    SideBySide,
-    Blend,
-}
-
 impl Segment {
     pub(super) fn run(self) -> CliResult {
         let (mut profile, _) = self.profile.load()?;
@@ -79,13 +70,10 @@ impl Segment {
     }
 
     fn wanted(&self) -> Wanted {
-        match self.view {
+        match self.view.picture() {
             _ if self.json => Wanted::Json,
-            OutputView::Mask => Wanted::Png,
-            OutputView::Filled => Wanted::Picture(View::Filled),
-            OutputView::Contour => Wanted::Picture(View::Contour),
-            OutputView::SideBySide => Wanted::Picture(View::SideBySide),
-            OutputView::Blend => Wanted::Picture(View::Blend),
+            Some(picture) => Wanted::Picture(picture),
+            None => Wanted::Png,
         }
     }
 

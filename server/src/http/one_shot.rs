@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::App;
 use crate::{
     model::{ModeState, UnknownMode},
-    pipeline::{Accepts, EncodedFrame, FrameError, HEADROOM_LEN_BYTES, View, Wanted},
+    pipeline::{Accepts, EncodedFrame, FrameError, HEADROOM_LEN_BYTES, OutputView, View, Wanted},
     telemetry::{FrameTrace, Outcome},
 };
 
@@ -22,30 +22,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(super) struct Question {
     mode: Option<String>,
-    view: Option<QueryView>,
-}
-
-/// `view=`: the mask, or a picture that the server draws.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-enum QueryView {
-    Mask,
-    Filled,
-    Contour,
-    SideBySide,
-    Blend,
-}
-
-impl QueryView {
-    fn picture(self) -> Option<View> {
-        match self {
-            Self::Mask => None,
-            Self::Filled => Some(View::Filled),
-            Self::Contour => Some(View::Contour),
-            Self::SideBySide => Some(View::SideBySide),
-            Self::Blend => Some(View::Blend),
-        }
-    }
+    view: Option<OutputView>,
 }
 
 /// A refusal, as JSON with a code like those of the WebSocket.
@@ -131,8 +108,8 @@ async fn run(app: &App, mode: &crate::model::Mode, frame: EncodedFrame, wanted: 
 }
 
 /// `view=` names a picture or the mask, and `Accept` says which form it is to have; the first that both allow.
-fn choose(view: Option<QueryView>, headers: &HeaderMap) -> Result<(Wanted, &'static str), Refusal> {
-    let picture = view.and_then(QueryView::picture);
+fn choose(view: Option<OutputView>, headers: &HeaderMap) -> Result<(Wanted, &'static str), Refusal> {
+    let picture = view.and_then(OutputView::picture);
     let png = (Wanted::Png, "image/png");
     let json = (Wanted::Json, "application/json");
     let jpeg = (Wanted::Picture(picture.unwrap_or(View::Filled)), "image/jpeg");

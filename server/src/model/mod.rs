@@ -207,9 +207,12 @@ impl Loader {
         let Some(variant) = entry.variant(&settings.model, &settings.variant)? else { return Ok(None) };
         let cache = self.places.weights();
         let _one_at_a_time = self.pulling.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.find(&settings.model, variant).is_none() {
-            cache.pull(&settings.model, entry, &self.progress)?;
+        // Finding them reads and hashes them: once, unless they had to be fetched.
+        let found = cache.find(&settings.model, variant);
+        if found.is_some() {
+            return Ok(found);
         }
+        cache.pull(&settings.model, entry, &self.progress)?;
         Ok(cache.find(&settings.model, variant))
     }
 

@@ -15,7 +15,7 @@ mod picture;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use frame::{Accepts, EncodedFrame, EncodedMask, Frame, FrameError, Mask, Wanted};
-pub use picture::View;
+pub use picture::{OutputView, View};
 
 use crate::{
     config::{LimitSettings, ResultSettings},

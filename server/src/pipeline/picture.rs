@@ -16,7 +16,7 @@ use crate::plugin_host::InstanceInfo;
 const OPACITY: u32 = 154;
 
 /// A way to draw a mask over its frame.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum View {
     /// Classes covered by their colours.
@@ -27,6 +27,31 @@ pub enum View {
     SideBySide,
     /// The classes' hues, with the frame's saturation and brightness.
     Blend,
+}
+
+/// What may be asked of a single picture, on the command line and by `/v1/segment`.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "those of `View`, and the mask itself")]
+pub enum OutputView {
+    Mask,
+    Filled,
+    Contour,
+    SideBySide,
+    Blend,
+}
+
+impl OutputView {
+    /// How the picture is drawn; `None` for the mask itself.
+    pub fn picture(self) -> Option<View> {
+        match self {
+            Self::Mask => None,
+            Self::Filled => Some(View::Filled),
+            Self::Contour => Some(View::Contour),
+            Self::SideBySide => Some(View::SideBySide),
+            Self::Blend => Some(View::Blend),
+        }
+    }
 }
 
 /// Buffers that are used again from frame to frame.
