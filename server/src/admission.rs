@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::{
     model::{Lease, Mode},
-    pipeline::{EncodedFrame, FrameError},
+    pipeline::{EncodedFrame, FrameError, Settings},
 };
 
 /// A frame, and the mode that its session was in when it came.
@@ -23,6 +23,8 @@ pub struct WaitingFrame {
     pub frame: EncodedFrame,
     /// The mode in which it is to be answered.
     pub mode: Arc<Mode>,
+    /// The settings under which it came; whatever is reloaded, it ends under them.
+    pub settings: Settings,
 }
 
 /// The place for the one frame of a session that waits. It is filled by one task and emptied by another.
@@ -38,6 +40,11 @@ impl LatestSlot {
         let superseded = self.lock().replace(frame);
         self.filled.notify_one();
         superseded
+    }
+
+    /// Whether a frame waits.
+    pub fn is_filled(&self) -> bool {
+        self.lock().is_some()
     }
 
     /// The mode of the waiting frame, once there is one and it is not of `other_than`.
@@ -63,7 +70,7 @@ impl LatestSlot {
 
 /// Waits for a frame and for an instance, and takes the frame only then: whatever is newest gets the instance.
 /// A frame that can't have one comes with the reason.
-pub async fn admit(slot: &LatestSlot, max_age_millis: u64) -> (WaitingFrame, Result<Lease, FrameError>) {
+pub async fn admit(slot: &LatestSlot) -> (WaitingFrame, Result<Lease, FrameError>) {
     loop {
         let mode = slot.mode(None).await;
         let lease = tokio::select! {
@@ -71,7 +78,8 @@ pub async fn admit(slot: &LatestSlot, max_age_millis: u64) -> (WaitingFrame, Res
             _another = slot.mode(Some(&mode)) => continue,
         };
         if let Some(waiting) = slot.take(&mode) {
-            let lease = check_age(&waiting.frame, max_age_millis).and(lease.map_err(FrameError::NotReady));
+            let lease = check_age(&waiting.frame, waiting.settings.limits.max_age_millis)
+                .and(lease.map_err(FrameError::NotReady));
             return (waiting, lease);
         }
     }
@@ -88,7 +96,12 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::{pipeline::Accepts, telemetry::FrameTrace};
+    use crate::{
+        config::{LimitSettings, ModeSettings, ResultFormat, ResultSettings},
+        model::Description,
+        pipeline::Accepts,
+        telemetry::FrameTrace,
+    };
 
     fn waiting(id: u32, mode: &Arc<Mode>) -> WaitingFrame {
         let frame = EncodedFrame {
@@ -97,13 +110,37 @@ mod tests {
             captured_at_micros: 0,
             bytes: Bytes::new(),
             accepts: Accepts::Jpeg,
-            trace: FrameTrace::start([1; 16]),
+            trace: FrameTrace::start([1; 16], 1),
         };
-        WaitingFrame { frame, mode: Arc::clone(mode) }
+        WaitingFrame { frame, mode: Arc::clone(mode), settings: settings() }
+    }
+
+    fn settings() -> Settings {
+        let result =
+            ResultSettings { format: ResultFormat::Mask, jpeg_quality: 60, max_width_px: 960, max_height_px: 540 };
+        let limits = LimitSettings {
+            max_frame_len_bytes: 1 << 20,
+            max_upload_len_bytes: 1 << 20,
+            max_picture_dimension_px: 8192,
+            max_frame_pixels: 1 << 20,
+            max_upload_pixels: 1 << 20,
+            max_sessions: 1,
+            max_age_millis: 60_000,
+            send_timeout_millis: 1000,
+        };
+        Settings { result, limits }
     }
 
     fn mode(name: &str) -> Arc<Mode> {
-        Arc::new(Mode::new(name, 0, String::new(), String::new(), String::new()))
+        let settings = ModeSettings {
+            rank: 0,
+            model: String::new(),
+            variant: String::new(),
+            instances: 1,
+            threads: 1,
+            settings: serde_json::Map::new(),
+        };
+        Arc::new(Mode::new(Description { name: name.into(), settings, entry: None }, 0))
     }
 
     #[tokio::test]
@@ -119,9 +156,9 @@ mod tests {
     #[tokio::test]
     async fn a_frame_of_another_mode_ends_the_wait_for_the_first() {
         let (slot, loading, broken) = (LatestSlot::default(), mode("loading"), mode("broken"));
-        broken.set_unavailable("it is broken");
+        broken.set_unavailable("model", "it is broken");
         slot.put(waiting(1, &loading));
-        let admitted = admit(&slot, 60_000);
+        let admitted = admit(&slot);
         tokio::pin!(admitted);
         assert!(futures_util::poll!(&mut admitted).is_pending());
         slot.put(waiting(2, &broken));

@@ -7,6 +7,8 @@ pub mod session;
 pub mod admission;
 pub mod pipeline;
 
+pub mod reload;
+
 pub mod model;
 pub mod plugin_host;
 

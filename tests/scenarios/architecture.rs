@@ -8,10 +8,14 @@ use std::{
 use anyhow::Result;
 
 /// Each module, with those of the server that it may import.
-const ALLOWED: [(&str, &[&str]); 10] = [
-    ("cli", &["http", "session", "admission", "pipeline", "model", "plugin_host", "config", "telemetry", "file"]),
-    ("http", &["session", "admission", "pipeline", "model", "config", "telemetry"]),
-    ("session", &["admission", "pipeline", "model", "config", "telemetry"]),
+const ALLOWED: [(&str, &[&str]); 11] = [
+    (
+        "cli",
+        &["http", "session", "reload", "admission", "pipeline", "model", "plugin_host", "config", "telemetry", "file"],
+    ),
+    ("http", &["session", "reload", "admission", "pipeline", "model", "config", "telemetry"]),
+    ("session", &["reload", "admission", "pipeline", "model", "config", "telemetry"]),
+    ("reload", &["model", "config", "telemetry"]),
     ("admission", &["pipeline", "model", "config", "telemetry"]),
     ("pipeline", &["model", "plugin_host", "config", "telemetry"]),
     ("model", &["plugin_host", "config", "telemetry", "file"]),

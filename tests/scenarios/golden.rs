@@ -66,7 +66,7 @@ fn results_are_written_as_the_protocol_has_them() -> Result<()> {
     let plain =
         cases(&golden, "/results")?.into_iter().find(|(name, _)| *name == "plain").context("no plain result")?.1;
     let expected = bytes(plain)?;
-    let mut trace = FrameTrace::start([1; 16]);
+    let mut trace = FrameTrace::start([1; 16], 1);
     for (stage, micros) in Stage::ALL.into_iter().zip([900, 700, 450, 8200, 600, 140]) {
         trace.set(stage, micros);
     }

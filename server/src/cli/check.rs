@@ -7,7 +7,7 @@ use super::{
     places::{PlaceArguments, ProfileArguments, find_plugins},
 };
 use crate::{
-    config::{Origins, Profile},
+    config::{Loaded, Origins, Profile},
     model::{CatalogError, Places, try_load},
     plugin_host::FoundPlugin,
 };
@@ -27,7 +27,7 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self) -> CliResult {
-        let (profile, origins) = self.profile.load()?;
+        let Loaded { profile, origins } = self.profile.load()?;
         let places = self.places.places()?;
         let (backends, mut faults) = check_plugins(&places)?;
         faults.extend(check_catalog(&places)?);
@@ -69,7 +69,7 @@ fn check_modes(profile: &Profile, origins: &Origins, places: &Places, backends: 
     let mut faults = Vec::new();
     for (name, mode) in &profile.modes {
         let mut fault =
-            |key: &str, what: String| faults.push(origins.fault(format!("modes.{name}.{key}"), what).to_string());
+            |key: &str, what: String| faults.push(origins.fault(&format!("modes.{name}.{key}"), what).to_string());
         let entry = match catalog.entry(&mode.model) {
             Ok(entry) => entry,
             // `check_catalog` has told every other error.
@@ -90,7 +90,7 @@ fn check_modes(profile: &Profile, origins: &Origins, places: &Places, backends: 
             Ok(_) if !backends.contains(&entry.backend) => {}
             Ok(_) => {
                 if let Err(error) = try_load(places, mode) {
-                    fault(if mode.settings.is_empty() { "model" } else { "settings" }, error.to_string());
+                    fault(error.key(mode), error.to_string());
                 }
             }
             Err(error) => fault("variant", error.to_string()),

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Failure;
 use crate::{
-    config::{Layers, Origins, Profile, load},
+    config::{Layers, Loaded, load},
     model::Places,
     plugin_host::{FoundPlugin, find},
 };
@@ -44,9 +44,9 @@ impl PlaceArguments {
 /// The profile and what overrides it.
 #[derive(Debug, Args)]
 pub(super) struct ProfileArguments {
-    /// Profile to run: a file of the profile directory without its `.toml`
-    #[arg(long, value_name = "NAME", default_value = "base", env = "SEGUE_PROFILE")]
-    profile: String,
+    /// Profile to run: a file of the profile directory without its `.toml` [default: `default`, else `base`]
+    #[arg(long, value_name = "NAME", env = "SEGUE_PROFILE")]
+    profile: Option<String>,
     /// Directory of profiles [default: `profiles` here, else beside the program]
     #[arg(long, value_name = "DIR", env = "SEGUE_PROFILES")]
     profiles: Option<PathBuf>,
@@ -56,13 +56,14 @@ pub(super) struct ProfileArguments {
 }
 
 impl ProfileArguments {
-    pub(super) fn load(&self) -> Result<(Profile, Origins), Failure> {
-        let layers = Layers {
-            directory: here_or_beside(&self.profiles, "profiles"),
-            profile: self.profile.clone(),
-            overrides: self.overrides.clone(),
-        };
-        load(&layers).map_err(Failure::wrong_usage)
+    pub(super) fn load(&self) -> Result<Loaded, Failure> {
+        load(&self.layers()).map_err(Failure::wrong_usage)
+    }
+
+    pub(super) fn layers(&self) -> Layers {
+        let directory = here_or_beside(&self.profiles, "profiles");
+        let usual = || if directory.join("default.toml").exists() { "default" } else { "base" }.to_owned();
+        Layers { profile: self.profile.clone().unwrap_or_else(usual), directory, overrides: self.overrides.clone() }
     }
 }
 

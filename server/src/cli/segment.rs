@@ -1,6 +1,6 @@
 //! `segue segment`: one picture, without a server.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use clap::Args;
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     file,
-    model::Registry,
+    model::{Mode, Registry},
     pipeline::{self, Accepts, EncodedFrame, HEADROOM_LEN_BYTES, OutputView, Pipeline, Wanted},
     telemetry::{FrameTrace, start_log},
 };
@@ -47,7 +47,7 @@ pub(super) struct Segment {
 
 impl Segment {
     pub(super) fn run(self) -> CliResult {
-        let (mut profile, _) = self.profile.load()?;
+        let mut profile = self.profile.load()?.profile;
         start_log("warn").map_err(Failure::wrong_usage)?;
         let name = self.mode.clone().unwrap_or_else(|| profile.server.default_mode.clone());
         let known: Vec<_> = profile.modes.keys().cloned().collect();
@@ -61,11 +61,12 @@ impl Segment {
         let bytes = file::read(&self.image, profile.limits.max_upload_len_bytes as u64)
             .map_err(|error| Failure::does_not_hold(format!("{}: {error}", self.image.display())))?;
         let settings = pipeline::Settings { result: profile.result, limits: profile.limits };
-        let registry = Registry::start(&self.places.places()?, &profile.modes, &name, |step| eprintln!("{step}"));
+        let registry = Registry::new(&self.places.places()?, |step| eprintln!("{step}"));
+        let modes = registry.modes(&profile.modes, &name, &[]);
         let encoded = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(Failure::does_not_hold)?
-            .block_on(segment(&registry, settings, bytes, self.wanted()))?;
+            .block_on(segment(modes.default_mode(), settings, bytes, self.wanted()))?;
         self.write(&encoded[HEADROOM_LEN_BYTES..])
     }
 
@@ -87,12 +88,11 @@ impl Segment {
 }
 
 async fn segment(
-    registry: &Registry,
+    mode: &Mode,
     settings: pipeline::Settings,
     bytes: Vec<u8>,
     wanted: Wanted,
 ) -> Result<Vec<u8>, Failure> {
-    let mode = registry.default_mode();
     let lease = mode.lease().await;
     let lease = lease.map_err(|reason| Failure::does_not_hold(format!("mode {}: {reason}", mode.name)))?;
     let frame = EncodedFrame {
@@ -101,8 +101,8 @@ async fn segment(
         captured_at_micros: 0,
         bytes: Bytes::from(bytes),
         accepts: Accepts::AnyPicture,
-        trace: FrameTrace::start([0; 16]),
+        trace: FrameTrace::start([0; 16], 0),
     };
-    let pipeline = Pipeline::new(settings);
-    pipeline.run(lease, frame, wanted).await.map(|encoded| encoded.bytes).map_err(Failure::does_not_hold)
+    let pipeline = Arc::new(Pipeline::default());
+    pipeline.run(lease, frame, settings, wanted).await.map(|encoded| encoded.bytes).map_err(Failure::does_not_hold)
 }

@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 
@@ -18,10 +18,10 @@ use super::{
     places::{PlaceArguments, ProfileArguments},
 };
 use crate::{
-    config::Profile,
+    config::{Layers, load},
     http,
     model::{Places, Registry},
-    pipeline::{self, Pipeline},
+    reload::{Reloader, Reloads, Trigger},
     session::Service,
     telemetry::{self, Metrics},
 };
@@ -43,24 +43,23 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> CliResult {
-        let (mut profile, _) = self.profile.load()?;
-        if let Some(listen) = self.listen {
-            profile.server.listen = listen;
-        }
+        let mut layers = self.profile.layers();
+        // As a layer, so that an edit of the profile's own address is no change.
+        layers.overrides.extend(self.listen.map(|listen| format!("server.listen={listen}")));
+        let profile = load(&layers).map_err(Failure::wrong_usage)?.profile;
         telemetry::start_log(&profile.telemetry.log).map_err(Failure::wrong_usage)?;
         let places = self.places.places()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::does_not_hold(format!("no async runtime: {error}")))?;
-        let result = runtime.block_on(serve(profile, places));
+        let result = runtime.block_on(serve(layers, profile.server.listen, places));
         // A backend that hangs must not keep the program from ending.
         runtime.shutdown_timeout(Duration::from_millis(200));
         result
     }
 }
 
-async fn serve(profile: Profile, places: Places) -> CliResult {
+async fn serve(layers: Layers, listen: SocketAddr, places: Places) -> CliResult {
     let start = Instant::now();
-    let listen = profile.server.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| {
         Failure::does_not_hold(format!("can't listen on {listen}: {error}; name another address with --listen"))
     })?;
@@ -70,25 +69,21 @@ async fn serve(profile: Profile, places: Places) -> CliResult {
     }
     let stopping = stop_signal()?;
     let (drain, draining) = watch::channel(false);
-    let service = Arc::new(Service {
-        registry: Registry::start(&places, &profile.modes, &profile.server.default_mode, |step| {
-            tracing::info!("{step}");
-        }),
-        pipeline: Pipeline::new(pipeline::Settings { result: profile.result, limits: profile.limits }),
-        metrics: Metrics::default(),
-        capture: profile.capture,
-        limits: profile.limits,
-        security: profile.security,
-        generation: 1,
-        draining,
-    });
-    service.metrics.generation.set(service.generation.into());
+    let metrics = Arc::new(Metrics::default());
+    let registry = Arc::new(Registry::new(&places, |step| tracing::info!("{step}")));
+    let (reloader, reloads) =
+        Reloader::start(layers, Arc::clone(&registry), Arc::clone(&metrics)).map_err(Failure::wrong_usage)?;
+    reload_on_its_own_thread(reloader)?;
+    reload_at_hangup(reloads.clone())?;
+    let service = Arc::new(Service { reloads, registry, pipeline: Arc::default(), metrics, draining });
     tokio::spawn(announce(Arc::clone(&service), address, start));
-    let server = tokio::spawn(http::serve(listener, Arc::clone(&service), async move { service.stopping().await }));
+    let until_stopped = Arc::clone(&service);
+    let stop = async move { until_stopped.stopping().await };
+    let server = tokio::spawn(http::serve(listener, Arc::clone(&service), stop));
     stopping.await;
     tracing::info!("Stopping: frames in flight are finished");
     drain.send_replace(true);
-    match tokio::time::timeout(Duration::from_millis(profile.server.drain_timeout_millis), server).await {
+    match tokio::time::timeout(service.configuration().drain_timeout, server).await {
         Ok(Ok(Ok(()))) => tracing::info!("Stopped"),
         Ok(Ok(Err(error))) => return Err(Failure::does_not_hold(error)),
         Ok(Err(error)) => return Err(Failure::does_not_hold(error)),
@@ -97,10 +92,34 @@ async fn serve(profile: Profile, places: Places) -> CliResult {
     Ok(())
 }
 
+/// A reload reads files and waits for models: whatever holds it up, clients are served.
+fn reload_on_its_own_thread(reloader: Reloader) -> CliResult {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(|error| Failure::does_not_hold(format!("no runtime for reloads: {error}")))?;
+    std::thread::spawn(move || runtime.block_on(reloader.run()));
+    Ok(())
+}
+
+/// SIGHUP reads the profile again, as operators expect.
+fn reload_at_hangup(reloads: Reloads) -> CliResult {
+    let mut hangup = signal_handler(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            // The receipt is logged.
+            let _ = reloads.reload(Trigger::Signal, None).await;
+        }
+    });
+    Ok(())
+}
+
+fn signal_handler(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::does_not_hold(format!("no signal handler: {error}")))
+}
+
 /// Done at the first SIGINT or SIGTERM. The handlers are in place when this returns.
 fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
-    let install = |kind| signal(kind).map_err(|error| Failure::does_not_hold(format!("no signal handler: {error}")));
-    let (mut interrupt, mut terminate) = (install(SignalKind::interrupt())?, install(SignalKind::terminate())?);
+    let mut interrupt = signal_handler(SignalKind::interrupt())?;
+    let mut terminate = signal_handler(SignalKind::terminate())?;
     Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -111,7 +130,8 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
 
 /// Prints the address, as soon as the default mode serves or can't.
 async fn announce(service: Arc<Service>, address: SocketAddr, start: Instant) {
-    let mode = service.registry.default_mode();
+    let configuration = service.configuration();
+    let mode = configuration.modes.default_mode();
     match mode.ready().await {
         Ok(_model) => {
             println!("Segue is ready at http://{address}");

@@ -15,7 +15,8 @@ pub(super) async fn alive() -> &'static str {
 
 /// Ready means: the default mode serves, and the server is not stopping.
 pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
-    let mode = app.service.registry.default_mode();
+    let configuration = app.service.configuration();
+    let mode = configuration.modes.default_mode();
     if *app.service.draining.borrow() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the server is stopping\n".into());
     }

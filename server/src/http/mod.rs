@@ -2,30 +2,36 @@
 //!
 //! Architecture invariant: nothing here does a frame's work; a handler parses, hands over and formats.
 
+mod admin;
+mod configuration;
 mod health;
 mod one_shot;
 mod page;
+mod refusal;
+mod seats;
 mod socket;
 
 use std::{future::Future, io, sync::Arc};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, State},
+    extract::State,
+    middleware,
     response::Json,
     routing::{get, post},
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use crate::session::Service;
+use crate::session::{Service, mode_entries};
+use seats::Seats;
 
 /// What every handler sees.
 #[derive(Clone)]
 pub struct App {
     /// What all sessions share.
     pub service: Arc<Service>,
-    /// One permit for each session that is still let in.
-    places: Arc<Semaphore>,
+    /// One for each session.
+    seats: Arc<Seats>,
     /// One permit for each single picture that is worked on at a time.
     uploads: Arc<Semaphore>,
 }
@@ -43,29 +49,36 @@ pub async fn serve(
             tracing::debug!(%error, "TCP_NODELAY is not to be had");
         }
     });
-    let max_sessions = service.limits.max_sessions;
-    let places = Arc::new(Semaphore::new(max_sessions));
-    axum::serve(listener, router(service, Arc::clone(&places))).with_graceful_shutdown(stop).await?;
-    // To axum a connection has ended once it is a WebSocket. Whoever holds every place knows that no session is left.
-    let _every_place = places.acquire_many(u32::try_from(max_sessions).unwrap_or(u32::MAX)).await;
+    let seats = Arc::new(Seats::default());
+    axum::serve(listener, router(service, Arc::clone(&seats))).with_graceful_shutdown(stop).await?;
+    // To axum a connection has ended once it is a WebSocket.
+    seats.all_free().await;
     Ok(())
 }
 
-fn router(service: Arc<Service>, places: Arc<Semaphore>) -> Router {
-    let upload = DefaultBodyLimit::max(service.limits.max_upload_len_bytes);
-    let uploads = Arc::new(Semaphore::new(1));
+fn router(service: Arc<Service>, seats: Arc<Seats>) -> Router {
+    let app = App { service, seats, uploads: Arc::new(Semaphore::new(1)) };
+    let admin = Router::new()
+        .route("/", get(admin::overview))
+        .route("/profile", post(admin::switch_profile))
+        .route("/reload", post(admin::reload_files))
+        .route_layer(middleware::from_fn_with_state(app.clone(), admin::authorize));
     Router::new()
         .route("/ws", get(socket::upgrade))
-        .route("/v1/segment", post(one_shot::segment).layer(upload))
+        .route("/v1/segment", post(one_shot::segment))
         .route("/v1/modes", get(modes))
+        .route("/v1/profile", get(configuration::profile))
+        .route("/v1/reloads", get(configuration::reloads))
+        .nest("/v1/admin", admin)
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .fallback(get(page::file))
-        .with_state(App { service, places, uploads })
+        .with_state(app)
 }
 
 async fn modes(State(app): State<App>) -> Json<serde_json::Value> {
-    let default_mode = &app.service.registry.default_mode().name;
-    Json(serde_json::json!({ "default": &**default_mode, "modes": app.service.mode_entries() }))
+    let configuration = app.service.configuration();
+    let default_mode = &*configuration.modes.default_mode().name;
+    Json(serde_json::json!({ "default": default_mode, "modes": mode_entries(&configuration) }))
 }

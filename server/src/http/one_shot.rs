@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use axum::{
-    body::Bytes,
-    extract::{Query, State, rejection::BytesRejection},
+    body::{Body, Bytes, to_bytes},
+    extract::{Query, State},
     http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Json, Response},
+    response::{IntoResponse, Response},
 };
+use http_body_util::LengthLimitError;
 use serde::Deserialize;
 
-use super::App;
+use super::{App, refusal::Refusal};
 use crate::{
-    model::{ModeState, UnknownMode},
-    pipeline::{Accepts, EncodedFrame, FrameError, HEADROOM_LEN_BYTES, OutputView, View, Wanted},
+    model::{Mode, ModeState, UnknownMode},
+    pipeline::{Accepts, EncodedFrame, FrameError, HEADROOM_LEN_BYTES, OutputView, Settings, View, Wanted},
     telemetry::{FrameTrace, Outcome},
 };
 
@@ -23,19 +24,6 @@ use crate::{
 pub(super) struct Question {
     mode: Option<String>,
     view: Option<OutputView>,
-}
-
-/// A refusal, as JSON with a code like those of the WebSocket.
-pub(super) struct Refusal {
-    status: StatusCode,
-    code: &'static str,
-    message: String,
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        (self.status, Json(serde_json::json!({"code": self.code, "message": self.message}))).into_response()
-    }
 }
 
 impl From<UnknownMode> for Refusal {
@@ -49,9 +37,11 @@ impl From<FrameError> for Refusal {
         let status = match &error {
             FrameError::TooManyBytes { .. } | FrameError::TooManyPixels { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             FrameError::Undecodable(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            FrameError::NotReady(_) | FrameError::Expired(_) | FrameError::Stopping | FrameError::Superseded => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            FrameError::NotReady(_)
+            | FrameError::Expired(_)
+            | FrameError::Stopping
+            | FrameError::Superseded
+            | FrameError::TooManyInFlight(_) => StatusCode::SERVICE_UNAVAILABLE,
             FrameError::Backend(_) | FrameError::Unencodable(_) | FrameError::Internal => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -64,24 +54,22 @@ pub(super) async fn segment(
     State(app): State<App>,
     question: Result<Query<Question>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response, Refusal> {
     let bad_query = |message| Refusal { status: StatusCode::BAD_REQUEST, code: "bad_query", message };
     let Query(question) = question.map_err(|error| bad_query(error.body_text()))?;
+    let configuration = app.service.configuration();
     let mode = match &question.mode {
-        None => app.service.registry.default_mode(),
-        Some(name) => app.service.registry.get(name)?,
+        None => configuration.modes.default_mode(),
+        Some(name) => configuration.modes.get(name)?,
     };
-    let body = body.map_err(|error| Refusal {
-        status: error.status(),
-        code: if error.status() == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "bad_body" },
-        message: format!("{}; at most {} bytes", error.body_text(), app.service.limits.max_upload_len_bytes),
-    })?;
+    let body = read_body(body, configuration.limits.max_upload_len_bytes).await?;
     let (wanted, content_type) = choose(question.view, &headers)?;
-    let trace = FrameTrace::start(trace_id(&headers));
+    let trace = FrameTrace::start(trace_id(&headers), configuration.generation);
     let frame =
         EncodedFrame { id: 0, session: 0, captured_at_micros: 0, bytes: body, accepts: Accepts::AnyPicture, trace };
-    let result = run(&app, mode, frame, wanted).await;
+    let settings = Settings { result: configuration.result, limits: configuration.limits };
+    let result = run(&app, mode, frame, settings, wanted).await;
     let outcome = match &result {
         Ok(_) => Outcome::Answered,
         Err(error) => Outcome::Dropped(error.reason()),
@@ -91,18 +79,36 @@ pub(super) async fn segment(
     Ok(([(header::CONTENT_TYPE, content_type)], bytes).into_response())
 }
 
-async fn run(app: &App, mode: &crate::model::Mode, frame: EncodedFrame, wanted: Wanted) -> Result<Vec<u8>, FrameError> {
+/// Reads as much as the limit allows.
+async fn read_body(body: Body, limit: usize) -> Result<Bytes, Refusal> {
+    to_bytes(body, limit).await.map_err(|error| {
+        let is_too_large = std::error::Error::source(&error).is_some_and(|cause| cause.is::<LengthLimitError>());
+        let (status, code) = match is_too_large {
+            true => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            false => (StatusCode::BAD_REQUEST, "bad_body"),
+        };
+        Refusal { status, code, message: format!("{error}; at most {limit} bytes") }
+    })
+}
+
+async fn run(
+    app: &App,
+    mode: &Mode,
+    frame: EncodedFrame,
+    settings: Settings,
+    wanted: Wanted,
+) -> Result<Vec<u8>, FrameError> {
     let ModeState::Ready(model) = mode.state() else {
         return Err(FrameError::NotReady(mode.state().message().to_owned()));
     };
     // Large pictures take long to decode. They take turns, so that the frames of sessions find an instance.
     let _turn = app.uploads.acquire().await;
-    let patience = Duration::from_millis(app.service.limits.max_age_millis);
+    let patience = Duration::from_millis(settings.limits.max_age_millis);
     let lease = match tokio::time::timeout(patience, model.lease()).await {
         Ok(lease) => lease,
         Err(_elapsed) => return Err(FrameError::Expired(patience.as_millis())),
     };
-    let encoded = app.service.pipeline.run(lease, frame, wanted).await?;
+    let encoded = app.service.pipeline.run(lease, frame, settings, wanted).await?;
     app.service.metrics.observe_stages(&mode.name, &encoded.trace);
     Ok(encoded.bytes)
 }

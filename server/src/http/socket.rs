@@ -1,7 +1,5 @@
 //! `GET /ws`: from an HTTP request to a session.
 
-use std::sync::Arc;
-
 use axum::{
     extract::{
         State, WebSocketUpgrade,
@@ -18,11 +16,16 @@ use crate::session::{self, ServerMessage, protocol::SUBPROTOCOL};
 /// session ends before the message is stored.
 const LARGEST_MESSAGE_IN_FRAMES: usize = 2;
 
+/// A session keeps the bound that it started with. This much is always let in, so that a limit that is raised while the
+/// session lives is raised for it, too.
+const ROOM_TO_RAISE_LEN_BYTES: usize = 4 << 20;
+
 pub(super) async fn upgrade(State(app): State<App>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
-    if let Err(refusal) = check_origin(&headers, &app.service.security.allowed_origins) {
+    let configuration = app.service.configuration();
+    if let Err(refusal) = check_origin(&headers, &configuration.security.allowed_origins) {
         return (StatusCode::FORBIDDEN, refusal).into_response();
     }
-    let largest = LARGEST_MESSAGE_IN_FRAMES * app.service.limits.max_frame_len_bytes;
+    let largest = (LARGEST_MESSAGE_IN_FRAMES * configuration.limits.max_frame_len_bytes).max(ROOM_TO_RAISE_LEN_BYTES);
     let upgrade = upgrade.max_message_size(largest).max_frame_size(largest).protocols([SUBPROTOCOL]);
     if upgrade.selected_protocol().is_none() {
         let mend = format!("this server speaks the WebSocket subprotocol {SUBPROTOCOL}: ask for it in the handshake\n");
@@ -45,9 +48,10 @@ fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), String> {
 }
 
 async fn serve(socket: WebSocket, app: App) {
-    match Arc::clone(&app.places).try_acquire_owned() {
-        Ok(_place) => session::run(socket, app.service).await,
-        Err(_full) => turn_away(socket, app.service.limits.max_sessions).await,
+    let max_sessions = app.service.configuration().limits.max_sessions;
+    match app.seats.take(max_sessions) {
+        Some(_seat) => session::run(socket, app.service).await,
+        None => turn_away(socket, max_sessions).await,
     }
 }
 

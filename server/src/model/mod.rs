@@ -25,7 +25,7 @@ use crate::{
 };
 
 pub use catalog::{Catalog, CatalogClass, CatalogEntry, CatalogError, Source, Variant};
-pub use mode::{Lease, LoadedModel, Mode, ModeState};
+pub use mode::{Description, Lease, LoadedModel, Mode, ModeFault, ModeState};
 pub use pull::{PullError, WeightsCache};
 
 /// Where models and plugins lie.
@@ -73,6 +73,17 @@ pub enum ModeError {
     Load { backend: String, model: String, source: crate::plugin_host::InstanceError },
 }
 
+impl ModeError {
+    /// The key of the mode's settings that is at fault.
+    pub fn key(&self, settings: &ModeSettings) -> &'static str {
+        match self {
+            Self::Catalog(CatalogError::NoVariant { .. }) => "variant",
+            Self::Load { .. } if !settings.settings.is_empty() => "settings",
+            _ => "model",
+        }
+    }
+}
+
 fn cause(error: &dyn std::error::Error) -> String {
     error.source().map(|source| format!(": {source}")).unwrap_or_default()
 }
@@ -85,56 +96,81 @@ pub struct UnknownMode {
     known: String,
 }
 
-/// The modes of a running server.
-pub struct Registry {
-    modes: Vec<Arc<Mode>>,
-    default_mode: usize,
-    changed: watch::Sender<()>,
+/// The modes of one configuration, in the order of menus.
+#[derive(Clone)]
+pub struct Modes {
+    all: Vec<Arc<Mode>>,
+    default_mode: Arc<Mode>,
 }
 
-impl Registry {
-    /// Makes the modes, all Loading, and starts to load them, each on a thread of its own. `progress` is told what
-    /// takes long.
-    pub fn start(
-        places: &Places,
-        settings: &BTreeMap<String, ModeSettings>,
-        default_mode: &str,
-        progress: impl Fn(&str) + Send + Sync + 'static,
-    ) -> Self {
-        let mut ordered: Vec<_> = settings.iter().collect();
-        ordered.sort_by_key(|(name, mode)| (mode.rank, (*name).clone()));
-        let loader = Arc::new(Loader::new(places.clone(), progress));
-        let changed = watch::Sender::new(());
-        let mut modes = Vec::new();
-        for (index, (name, settings)) in ordered.into_iter().enumerate().take(256) {
-            let mode = Arc::new(loader.describe(name, index as u8, settings));
-            modes.push(Arc::clone(&mode));
-            let (loader, settings, changed) = (Arc::clone(&loader), settings.clone(), changed.clone());
-            thread::spawn(move || {
-                let loaded = catch_unwind(AssertUnwindSafe(|| loader.load(&settings)));
-                match loaded {
-                    Ok(Ok(model)) => mode.set(ModeState::Ready(Arc::new(model))),
-                    Ok(Err(error)) => mode.set_unavailable(error.to_string()),
-                    Err(_panic) => mode.set_unavailable("loading it panicked; the log has the message"),
-                }
-                changed.send_replace(());
-            });
-        }
-        let default_mode = modes.iter().position(|mode| &*mode.name == default_mode).unwrap_or(0);
-        Self { modes, default_mode, changed }
-    }
-
-    /// All modes, by index.
-    pub fn modes(&self) -> &[Arc<Mode>] {
-        &self.modes
+impl Modes {
+    /// All of them.
+    pub fn all(&self) -> &[Arc<Mode>] {
+        &self.all
     }
 
     /// The mode `name`.
     pub fn get(&self, name: &str) -> Result<&Arc<Mode>, UnknownMode> {
-        self.modes.iter().find(|mode| &*mode.name == name).ok_or_else(|| {
-            let known: Vec<_> = self.modes.iter().map(|mode| &*mode.name).collect();
+        self.all.iter().find(|mode| &*mode.name == name).ok_or_else(|| {
+            let known: Vec<_> = self.all.iter().map(|mode| &*mode.name).collect();
             UnknownMode { name: name.to_owned(), known: known.join(", ") }
         })
+    }
+
+    /// The mode that a session starts in.
+    pub fn default_mode(&self) -> &Arc<Mode> {
+        &self.default_mode
+    }
+
+    /// Whether these are the same modes in the same order.
+    pub fn are_the_same_as(&self, other: &Self) -> bool {
+        self.all.len() == other.all.len() && self.all.iter().zip(&other.all).all(|(one, two)| Arc::ptr_eq(one, two))
+    }
+
+    /// Those that `before` has not.
+    pub fn new_since(&self, before: &Self) -> Vec<Arc<Mode>> {
+        let is_known = |mode: &&Arc<Mode>| before.all.iter().any(|old| Arc::ptr_eq(old, mode));
+        self.all.iter().filter(|mode| !is_known(mode)).cloned().collect()
+    }
+}
+
+/// Makes the modes of each configuration of a running server.
+pub struct Registry {
+    loader: Arc<Loader>,
+    changed: watch::Sender<()>,
+}
+
+impl Registry {
+    /// Models and plugins come from `places`. `progress` is told what takes long.
+    pub fn new(places: &Places, progress: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { loader: Arc::new(Loader::new(places.clone(), progress)), changed: watch::Sender::new(()) }
+    }
+
+    /// The modes that `settings` name. Those that are among `known` already are kept; each of the others, and of those
+    /// that are Unavailable, starts to load on a thread of its own.
+    pub fn modes(&self, settings: &BTreeMap<String, ModeSettings>, default_mode: &str, known: &[Arc<Mode>]) -> Modes {
+        let mut ordered: Vec<_> = settings.iter().collect();
+        ordered.sort_by_key(|(name, mode)| (mode.rank, (*name).clone()));
+        let mut taken: Vec<u8> = known.iter().map(|mode| mode.index).collect();
+        let mut all = Vec::new();
+        for (name, settings) in ordered {
+            let described = self.loader.describe(name, settings);
+            let kept = known.iter().find(|mode| mode.is_described_by(&described)).cloned();
+            let mode = kept.unwrap_or_else(|| {
+                // No result in flight may be taken for one of this mode.
+                let index = (0..=u8::MAX).find(|index| !taken.contains(index)).unwrap_or(u8::MAX);
+                taken.push(index);
+                let mode = Arc::new(Mode::new(described, index));
+                self.load(&mode);
+                mode
+            });
+            if let ModeState::Unavailable(_) = mode.state() {
+                self.load(&mode);
+            }
+            all.push(mode);
+        }
+        let default_mode = all.iter().find(|mode| &*mode.name == default_mode).unwrap_or(&all[0]).clone();
+        Modes { all, default_mode }
     }
 
     /// Changes whenever a mode changes its state.
@@ -142,9 +178,18 @@ impl Registry {
         self.changed.subscribe()
     }
 
-    /// The mode that a session starts in.
-    pub fn default_mode(&self) -> &Arc<Mode> {
-        &self.modes[self.default_mode]
+    fn load(&self, mode: &Arc<Mode>) {
+        mode.set(ModeState::Loading);
+        let (mode, loader, changed) = (Arc::clone(mode), Arc::clone(&self.loader), self.changed.clone());
+        thread::spawn(move || {
+            let settings = &mode.settings;
+            match catch_unwind(AssertUnwindSafe(|| loader.load(settings))) {
+                Ok(Ok(model)) => mode.set(ModeState::Ready(Arc::new(model))),
+                Ok(Err(error)) => mode.set_unavailable(error.key(settings), error.to_string()),
+                Err(_panic) => mode.set_unavailable("model", "loading it panicked; the log has the message"),
+            }
+            changed.send_replace(());
+        });
     }
 }
 
@@ -174,13 +219,9 @@ impl Loader {
         }
     }
 
-    fn describe(&self, name: &str, index: u8, settings: &ModeSettings) -> Mode {
+    fn describe(&self, name: &str, settings: &ModeSettings) -> Description {
         let entry = self.catalog.entry(&settings.model).ok();
-        let (title, backend, default_variant) =
-            entry.map(|entry| (entry.title, entry.backend, entry.default_variant)).unwrap_or_default();
-        let variant = if settings.variant.is_empty() { default_variant } else { settings.variant.clone() };
-        let model = if variant.is_empty() { settings.model.clone() } else { format!("{}/{variant}", settings.model) };
-        Mode::new(name, index, model, title, backend)
+        Description { name: name.into(), settings: settings.clone(), entry }
     }
 
     fn load(&self, settings: &ModeSettings) -> Result<LoadedModel, ModeError> {

@@ -4,13 +4,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::plugin_host::{Instance, InstanceError, InstanceInfo, Library, ModelSpec};
+use super::catalog::CatalogEntry;
+use crate::{
+    config::ModeSettings,
+    plugin_host::{Instance, InstanceError, InstanceInfo, Library, ModelSpec},
+};
 
-/// A mode that clients can choose. It exists from start to end, whatever becomes of its model.
+/// A mode that clients can choose. A reload keeps it as long as its model stays the same, and puts another in its
+/// place when not; then frames in flight end here.
 pub struct Mode {
     /// What clients call it.
     pub name: Arc<str>,
-    /// Its number in `hello` and in results.
+    /// Its number in `hello` and in results. Another model under the same name has another number.
     pub index: u8,
     /// The model behind it, and its variant: `name/variant`.
     pub model: String,
@@ -18,7 +23,20 @@ pub struct Mode {
     pub title: String,
     /// The plugin that runs the model; empty when the catalog couldn't tell.
     pub backend: String,
+    /// What the profile says of it.
+    pub settings: ModeSettings,
+    entry: Option<CatalogEntry>,
     state: watch::Sender<ModeState>,
+}
+
+/// What profile and catalog say of a mode.
+pub struct Description {
+    /// What clients call it.
+    pub name: Arc<str>,
+    /// What the profile says of it.
+    pub settings: ModeSettings,
+    /// What the catalog says of its model; `None` when it couldn't tell.
+    pub entry: Option<CatalogEntry>,
 }
 
 /// What a mode is doing.
@@ -29,7 +47,16 @@ pub enum ModeState {
     /// It serves.
     Ready(Arc<LoadedModel>),
     /// It can't serve, for this reason.
-    Unavailable(String),
+    Unavailable(Arc<ModeFault>),
+}
+
+/// Why a mode can't serve.
+#[derive(Debug)]
+pub struct ModeFault {
+    /// The key of the mode's settings that is at fault.
+    pub key: &'static str,
+    /// What is wrong, and how to mend it.
+    pub reason: String,
 }
 
 impl ModeState {
@@ -47,15 +74,38 @@ impl ModeState {
         match self {
             Self::Loading => "the model is being loaded",
             Self::Ready(_) => "",
-            Self::Unavailable(reason) => reason,
+            Self::Unavailable(fault) => &fault.reason,
         }
     }
 }
 
 impl Mode {
     /// A mode that is still loading.
-    pub fn new(name: &str, index: u8, model: String, title: String, backend: String) -> Self {
-        Self { name: name.into(), index, model, title, backend, state: watch::Sender::new(ModeState::Loading) }
+    pub fn new(description: Description, index: u8) -> Self {
+        let Description { name, settings, entry } = description;
+        let of_entry = |field: fn(&CatalogEntry) -> &String| entry.as_ref().map(field).cloned().unwrap_or_default();
+        let variant = match settings.variant.as_str() {
+            "" => of_entry(|entry| &entry.default_variant),
+            variant => variant.to_owned(),
+        };
+        let model = if variant.is_empty() { settings.model.clone() } else { format!("{}/{variant}", settings.model) };
+        Self {
+            name,
+            index,
+            model,
+            title: of_entry(|entry| &entry.title),
+            backend: of_entry(|entry| &entry.backend),
+            settings,
+            entry,
+            state: watch::Sender::new(ModeState::Loading),
+        }
+    }
+
+    /// Whether it is the mode that `description` asks for, whatever its place in menus.
+    pub fn is_described_by(&self, description: &Description) -> bool {
+        self.name == description.name
+            && self.settings.loads_the_same_as(&description.settings)
+            && self.entry == description.entry
     }
 
     /// What it is doing now.
@@ -70,24 +120,29 @@ impl Mode {
 
     /// Waits until it serves and has a free instance, first come first served; or says why it never will.
     pub async fn lease(&self) -> Result<Lease, String> {
-        Ok(self.ready().await?.lease().await)
+        match self.ready().await {
+            Ok(model) => Ok(model.lease().await),
+            Err(fault) => Err(fault.reason.clone()),
+        }
     }
 
     /// The model behind it, once it is loaded; or why it never will be.
-    pub async fn ready(&self) -> Result<Arc<LoadedModel>, String> {
+    pub async fn ready(&self) -> Result<Arc<LoadedModel>, Arc<ModeFault>> {
         let mut state = self.follow();
-        // The sender is a part of `self`: waiting can't fail.
-        let settled = state.wait_for(|state| !matches!(state, ModeState::Loading)).await;
-        match settled.as_deref() {
-            Ok(ModeState::Ready(model)) => Ok(Arc::clone(model)),
-            Ok(state) => Err(state.message().to_owned()),
-            Err(error) => Err(error.to_string()),
+        loop {
+            match &*state.borrow_and_update() {
+                ModeState::Ready(model) => return Ok(Arc::clone(model)),
+                ModeState::Unavailable(fault) => return Err(Arc::clone(fault)),
+                ModeState::Loading => {}
+            }
+            // The sender is a part of `self`: waiting can't fail.
+            let _ = state.changed().await;
         }
     }
 
     /// Ends its serving, with the reason that everybody is told.
-    pub fn set_unavailable(&self, reason: impl Into<String>) {
-        self.set(ModeState::Unavailable(reason.into()));
+    pub fn set_unavailable(&self, key: &'static str, reason: impl Into<String>) {
+        self.set(ModeState::Unavailable(Arc::new(ModeFault { key, reason: reason.into() })));
     }
 
     pub(super) fn set(&self, state: ModeState) {
@@ -101,7 +156,9 @@ impl Mode {
                 instances = model.instance_count,
                 "Mode is ready"
             ),
-            ModeState::Unavailable(reason) => tracing::error!(mode = &*self.name, reason, "Mode is unavailable"),
+            ModeState::Unavailable(fault) => {
+                tracing::error!(mode = &*self.name, reason = fault.reason, "Mode is unavailable");
+            }
         }
         self.state.send_replace(state);
     }
@@ -144,6 +201,12 @@ impl LoadedModel {
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         let instance = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         Lease { model: Arc::clone(self), instance, _permit: permit }
+    }
+}
+
+impl Drop for LoadedModel {
+    fn drop(&mut self) {
+        tracing::info!(model = self.spec.name, build = &self.build[..12], "Model is drained and let go");
     }
 }
 

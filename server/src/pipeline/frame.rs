@@ -104,6 +104,8 @@ pub enum FrameError {
     Undecodable(String),
     #[error("{0}")]
     Backend(#[from] InstanceError),
+    #[error("there are {0} frames of this session in flight, as many as capture.max_in_flight allows")]
+    TooManyInFlight(u32),
     #[error("a newer frame of this session took its place")]
     Superseded,
     #[error("it waited {0} ms for its turn")]
@@ -124,6 +126,7 @@ impl FrameError {
         match self {
             Self::TooManyPixels { .. } | Self::TooManyBytes { .. } => "too_large",
             Self::Undecodable(_) => "undecodable",
+            Self::TooManyInFlight(_) => "rate_limited",
             Self::Superseded => "superseded",
             Self::Expired(_) => "expired",
             Self::Stopping => "overloaded",

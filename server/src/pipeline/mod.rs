@@ -144,27 +144,23 @@ impl Drop for CancelOnDrop {
 }
 
 /// Runs frames on threads for blocking work.
+#[derive(Default)]
 pub struct Pipeline {
-    settings: Settings,
     spare: Mutex<Vec<Buffers>>,
 }
 
 impl Pipeline {
-    /// A pipeline with these settings.
-    pub fn new(settings: Settings) -> Arc<Self> {
-        Arc::new(Self { settings, spare: Mutex::new(Vec::new()) })
-    }
-
     /// Runs `frame` on the leased instance, off the async runtime. Dropping the future cancels the backend's call.
     pub async fn run(
         self: &Arc<Self>,
         lease: Lease,
         frame: EncodedFrame,
+        settings: Settings,
         wanted: Wanted,
     ) -> Result<EncodedMask, FrameError> {
         let (pipeline, running) = (Arc::clone(self), CancelOnDrop::default());
         let call = Arc::clone(&running.0);
-        let work = tokio::task::spawn_blocking(move || pipeline.run_blocking(lease, frame, wanted, &call));
+        let work = tokio::task::spawn_blocking(move || pipeline.run_blocking(lease, frame, &settings, wanted, &call));
         work.await.unwrap_or_else(|error| {
             tracing::error!(%error, "A frame's work broke off");
             Err(if error.is_panic() { FrameError::Internal } else { FrameError::Stopping })
@@ -175,12 +171,13 @@ impl Pipeline {
         &self,
         mut lease: Lease,
         frame: EncodedFrame,
+        settings: &Settings,
         wanted: Wanted,
         running: &RunningCall,
     ) -> Result<EncodedMask, FrameError> {
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let mut buffers = spare().pop().unwrap_or_default();
-        let result = run_frame(&self.settings, &mut buffers, &mut lease, frame, wanted, running);
+        let result = run_frame(settings, &mut buffers, &mut lease, frame, wanted, running);
         if buffers.rgb.capacity() <= KEPT_LEN_BYTES {
             spare().push(buffers);
         }
@@ -191,10 +188,12 @@ impl Pipeline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ResultFormat;
 
     #[test]
     fn a_mask_keeps_the_aspect_and_is_never_larger_than_its_frame() {
-        let settings = ResultSettings { jpeg_quality: 60, max_width_px: 960, max_height_px: 540 };
+        let settings =
+            ResultSettings { format: ResultFormat::Mask, jpeg_quality: 60, max_width_px: 960, max_height_px: 540 };
         let fitted = |width_px, height_px| fit(&Frame { rgb: &[], width_px, height_px }, &settings);
         assert_eq!(fitted(640, 360), (640, 360));
         assert_eq!(fitted(1920, 1080), (960, 540));

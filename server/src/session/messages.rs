@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::CaptureSettings,
+    config::{AdaptiveSettings, CaptureSettings},
     model::{Mode, ModeState},
     pipeline::View,
 };
@@ -63,7 +63,15 @@ pub enum ServerMessage<'a> {
         /// All modes.
         modes: Vec<ModeEntry>,
         /// What the client is to keep to.
-        limits: CaptureSettings,
+        limits: Limits,
+    },
+    /// What clients are to keep to changed.
+    Limits {
+        /// The configuration in force.
+        generation: u32,
+        /// What the client is to keep to from now on.
+        #[serde(flatten)]
+        limits: Limits,
     },
     /// The answer to a change of mode.
     Mode {
@@ -117,6 +125,40 @@ pub enum ServerMessage<'a> {
         /// Whether the session goes on.
         recoverable: bool,
     },
+}
+
+/// What a client is to keep to.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Limits {
+    jpeg_quality: u8,
+    max_dimension_px: u32,
+    max_in_flight: u32,
+    min_frame_interval_millis: u32,
+    /// How far the client may go below quality and size by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adaptive: Option<AdaptiveBounds>,
+}
+
+/// How far a client may go by itself, and what it aims at.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct AdaptiveBounds {
+    min_jpeg_quality: u8,
+    min_dimension_px: u32,
+    target_latency_millis: u32,
+}
+
+impl From<CaptureSettings> for Limits {
+    fn from(capture: CaptureSettings) -> Self {
+        let AdaptiveSettings { enabled, min_jpeg_quality, min_dimension_px, target_latency_millis } = capture.adaptive;
+        let adaptive = AdaptiveBounds { min_jpeg_quality, min_dimension_px, target_latency_millis };
+        Self {
+            jpeg_quality: capture.jpeg_quality,
+            max_dimension_px: capture.max_dimension_px,
+            max_in_flight: capture.max_in_flight,
+            min_frame_interval_millis: capture.min_frame_interval_millis,
+            adaptive: enabled.then_some(adaptive),
+        }
+    }
 }
 
 impl ServerMessage<'_> {

@@ -6,6 +6,7 @@
 //! Architecture invariant: every frame is answered by exactly one result or one `dropped`; a client that reads
 //! nothing holds two results, a bounded number of notes and no instance, and is disconnected.
 
+mod follow;
 mod messages;
 pub mod protocol;
 mod receive;
@@ -14,7 +15,7 @@ mod send;
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
 use axum::extract::ws::WebSocket;
@@ -25,9 +26,10 @@ pub use messages::{ClientMessage, ModeEntry, ServerMessage};
 
 use crate::{
     admission::LatestSlot,
-    config::{CaptureSettings, LimitSettings, SecuritySettings},
+    config::ResultFormat,
     model::{Mode, Registry},
     pipeline::{FrameError, Pipeline, View, Wanted},
+    reload::{Configuration, Reloads},
     telemetry::{Metrics, Outcome},
 };
 
@@ -36,28 +38,22 @@ const NOTES: usize = 64;
 
 /// What all sessions of a server share.
 pub struct Service {
-    /// The modes.
-    pub registry: Registry,
+    /// What is in force, and how to change it.
+    pub reloads: Reloads,
+    /// Loads modes, and tells when one changes its state.
+    pub registry: Arc<Registry>,
     /// Runs frames.
     pub pipeline: Arc<Pipeline>,
     /// Counts.
-    pub metrics: Metrics,
-    /// What clients are to keep to.
-    pub capture: CaptureSettings,
-    /// What is accepted.
-    pub limits: LimitSettings,
-    /// Who may use it.
-    pub security: SecuritySettings,
-    /// Number of the configuration in force.
-    pub generation: u32,
+    pub metrics: Arc<Metrics>,
     /// Turns true when the server is to stop.
     pub draining: watch::Receiver<bool>,
 }
 
 impl Service {
-    /// All modes, as clients see them.
-    pub fn mode_entries(&self) -> Vec<ModeEntry> {
-        self.registry.modes().iter().map(|mode| ModeEntry::from(&**mode)).collect()
+    /// What is in force now.
+    pub fn configuration(&self) -> Arc<Configuration> {
+        self.reloads.configuration()
     }
 
     /// Done when the server is to stop.
@@ -75,8 +71,13 @@ enum Note {
     Close(u16, &'static str),
 }
 
+/// All modes of `configuration`, as clients see them.
+pub fn mode_entries(configuration: &Configuration) -> Vec<ModeEntry> {
+    configuration.modes.all().iter().map(|mode| ModeEntry::from(&**mode)).collect()
+}
+
 /// How the client wants its results.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct ClientView {
     soft_edge: bool,
     picture: Option<View>,
@@ -87,8 +88,14 @@ struct Session {
     service: Arc<Service>,
     number: u64,
     slot: LatestSlot,
+    configuration: Mutex<Arc<Configuration>>,
     mode: Mutex<Arc<Mode>>,
-    view: Mutex<ClientView>,
+    /// What the client said, once it has said something.
+    view: Mutex<Option<ClientView>>,
+    /// Whether a frame is being segmented.
+    is_busy: AtomicBool,
+    /// How many frames more than are allowed now may be on their way, sent before the client knew.
+    forgiven: AtomicU32,
     notes: mpsc::Sender<Note>,
     received: AtomicU64,
     answered: AtomicU64,
@@ -99,11 +106,17 @@ struct Session {
 pub async fn run(socket: WebSocket, service: Arc<Service>) {
     static NUMBERS: AtomicU64 = AtomicU64::new(1);
     let (notes, waiting_notes) = mpsc::channel(NOTES);
+    // Followed from before the first look, so that no change is missed.
+    let (mut configurations, mode_states) = (service.reloads.follow(), service.registry.follow());
+    let configuration = Arc::clone(&configurations.borrow_and_update());
     let session = Session {
         number: NUMBERS.fetch_add(1, Ordering::Relaxed),
         slot: LatestSlot::default(),
-        mode: Mutex::new(Arc::clone(service.registry.default_mode())),
+        mode: Mutex::new(Arc::clone(configuration.modes.default_mode())),
+        configuration: Mutex::new(configuration),
         view: Mutex::default(),
+        is_busy: AtomicBool::new(false),
+        forgiven: AtomicU32::new(0),
         notes,
         received: AtomicU64::new(0),
         answered: AtomicU64::new(0),
@@ -115,11 +128,9 @@ pub async fn run(socket: WebSocket, service: Arc<Service>) {
     let id = uuid::Uuid::new_v4().to_string();
     session.service.metrics.sessions.inc();
     tracing::info!(session = session.number, id, "Session started");
-    // Followed from before the list is made, so that no change of it is missed.
-    let changes = session.service.registry.follow();
     session.say(session.hello(&id)).await;
     tokio::select! {
-        () = receive::run(&session, stream, changes) => {}
+        () = receive::run(&session, stream, configurations, mode_states) => {}
         () = segment::run(&session, answers) => {}
         () = send::run(&session, sink, waiting_notes, waiting_answers) => {}
     }
@@ -134,15 +145,21 @@ impl Session {
     }
 
     fn hello(&self, id: &str) -> String {
+        let configuration = self.configuration();
         ServerMessage::Hello {
             session: id,
             version: env!("CARGO_PKG_VERSION"),
-            generation: self.service.generation,
+            generation: configuration.generation,
             mode: &self.mode().name,
-            modes: self.service.mode_entries(),
-            limits: self.service.capture,
+            modes: mode_entries(&configuration),
+            limits: configuration.capture.into(),
         }
         .to_json()
+    }
+
+    /// The configuration that the session is under.
+    fn configuration(&self) -> Arc<Configuration> {
+        Arc::clone(&self.configuration.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn mode(&self) -> Arc<Mode> {
@@ -154,14 +171,19 @@ impl Session {
     }
 
     fn set_view(&self, view: ClientView) {
-        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = view;
+        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = Some(view);
     }
 
-    fn wanted(&self, has_confidence: bool) -> Wanted {
+    /// What the client wants, or the profile when the client said nothing.
+    fn wanted(&self, format: ResultFormat, has_confidence: bool) -> Wanted {
         let view = *self.view.lock().unwrap_or_else(PoisonError::into_inner);
-        match view.picture {
+        let (soft_edge, picture) = match view {
+            Some(ClientView { soft_edge, picture }) => (soft_edge, picture),
+            None => (format == ResultFormat::SoftMask, (format == ResultFormat::Picture).then_some(View::Filled)),
+        };
+        match picture {
             Some(picture) => Wanted::Picture(picture),
-            None if view.soft_edge && has_confidence => Wanted::SoftMask,
+            None if soft_edge && has_confidence => Wanted::SoftMask,
             None => Wanted::Mask,
         }
     }
@@ -172,6 +194,17 @@ impl Session {
         self.dropped.fetch_add(1, Ordering::AcqRel);
         self.service.metrics.count_frame(&mode.name, Outcome::Dropped(reason));
         ServerMessage::Dropped { frame_id, reason, message: error.to_string() }.to_json()
+    }
+
+    /// Refuses a frame that there is no room for: as many as `limit` are in flight here, and none of them waits, so that
+    /// none can be superseded.
+    fn check_in_flight(&self, limit: u32) -> Result<(), FrameError> {
+        let has_room = limit > 1 || !self.is_busy.load(Ordering::Acquire) || self.slot.is_filled();
+        let take = |forgiven: u32| forgiven.checked_sub(1);
+        if has_room || self.forgiven.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok() {
+            return Ok(());
+        }
+        Err(FrameError::TooManyInFlight(limit))
     }
 
     fn counts(&self) -> (u64, u64, u64) {

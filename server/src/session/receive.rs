@@ -8,22 +8,40 @@ use futures_util::{StreamExt, stream::SplitStream};
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite;
 
-use super::{ClientMessage, ClientView, Note, ServerMessage, Session, protocol::FrameMessage};
+use super::{ClientMessage, ClientView, Note, ServerMessage, Session, follow, mode_entries, protocol::FrameMessage};
 use crate::{
     admission::WaitingFrame,
     model::{Mode, ModeState},
-    pipeline::{Accepts, EncodedFrame, FrameError},
+    pipeline::{Accepts, EncodedFrame, FrameError, Settings},
+    reload::Configuration,
     telemetry::{FrameTrace, epoch_micros},
 };
 
 /// Longest complaint about a client's message.
 const COMPLAINT_LEN_BYTES: usize = 300;
 
-/// Reads until the client leaves. `changes` tells when a mode changes its state.
-pub(super) async fn run(session: &Session, mut stream: SplitStream<WebSocket>, mut changes: watch::Receiver<()>) {
+/// Reads until the client leaves, and takes over each new configuration between two messages. `mode_states` tells when
+/// a mode changes its state.
+pub(super) async fn run(
+    session: &Session,
+    mut stream: SplitStream<WebSocket>,
+    mut configurations: watch::Receiver<Arc<Configuration>>,
+    mut mode_states: watch::Receiver<()>,
+) {
     let mut wanted_mode: Option<Arc<Mode>> = None;
     loop {
         tokio::select! {
+            biased;
+            Ok(()) = configurations.changed() => {
+                let new = Arc::clone(&configurations.borrow_and_update());
+                follow::adopt(session, new, &mut wanted_mode).await;
+            }
+            Ok(()) = mode_states.changed() => {
+                say_modes(session).await;
+                if let Some(mode) = wanted_mode.take() {
+                    wanted_mode = change_mode(session, mode).await;
+                }
+            }
             message = stream.next() => match message {
                 Some(Ok(Message::Binary(bytes))) => receive_frame(session, &bytes).await,
                 Some(Ok(Message::Text(text))) => receive_text(session, &text, &mut wanted_mode).await,
@@ -32,12 +50,6 @@ pub(super) async fn run(session: &Session, mut stream: SplitStream<WebSocket>, m
                 Some(Err(error)) => return refuse(session, error).await,
                 None => return,
             },
-            Ok(()) = changes.changed() => {
-                session.say(ServerMessage::Modes { modes: session.service.mode_entries() }.to_json()).await;
-                if let Some(mode) = wanted_mode.take() {
-                    wanted_mode = change_mode(session, mode).await;
-                }
-            }
         }
     }
 }
@@ -49,8 +61,9 @@ async fn receive_frame(session: &Session, message: &Bytes) {
     };
     session.received.fetch_add(1, Ordering::AcqRel);
     session.service.metrics.count_bytes("received", frame.payload.len());
-    let (trace, mode) = (FrameTrace::start(frame.trace_id), session.mode());
-    if let Err(error) = check(session, &frame) {
+    let configuration = session.configuration();
+    let (trace, mode) = (FrameTrace::start(frame.trace_id, configuration.generation), session.mode());
+    if let Err(error) = check(session, &configuration, &frame) {
         return session.say(session.drop_frame(&mode, frame.frame_id, &error)).await;
     }
     let frame = EncodedFrame {
@@ -61,29 +74,30 @@ async fn receive_frame(session: &Session, message: &Bytes) {
         accepts: Accepts::Jpeg,
         trace,
     };
-    if let Some(old) = session.slot.put(WaitingFrame { frame, mode }) {
+    let settings = Settings { result: configuration.result, limits: configuration.limits };
+    if let Some(old) = session.slot.put(WaitingFrame { frame, mode, settings }) {
         session.say(session.drop_frame(&old.mode, old.frame.id, &FrameError::Superseded)).await;
     }
 }
 
-fn check(session: &Session, frame: &FrameMessage) -> Result<(), FrameError> {
+fn check(session: &Session, configuration: &Configuration, frame: &FrameMessage) -> Result<(), FrameError> {
     if *session.service.draining.borrow() {
         return Err(FrameError::Stopping);
     }
-    let (len_bytes, limit) = (frame.payload.len(), session.service.limits.max_frame_len_bytes);
+    let (len_bytes, limit) = (frame.payload.len(), configuration.limits.max_frame_len_bytes);
     if len_bytes > limit {
         return Err(FrameError::TooManyBytes { len_bytes, limit });
     }
     if !frame.has_known_codec() {
         return Err(FrameError::Undecodable(format!("codec {} is unknown; 1 is JPEG", frame.codec)));
     }
-    Ok(())
+    session.check_in_flight(configuration.capture.max_in_flight)
 }
 
 async fn receive_text(session: &Session, text: &str, wanted_mode: &mut Option<Arc<Mode>>) {
     let received = epoch_micros();
     match serde_json::from_str(text) {
-        Ok(ClientMessage::Mode { mode }) => match session.service.registry.get(&mode) {
+        Ok(ClientMessage::Mode { mode }) => match session.configuration().modes.get(&mode) {
             Ok(mode) => *wanted_mode = change_mode(session, Arc::clone(mode)).await,
             Err(error) => complain(session, "unknown_mode", &error).await,
         },
@@ -102,8 +116,12 @@ async fn receive_text(session: &Session, text: &str, wanted_mode: &mut Option<Ar
     }
 }
 
+pub(super) async fn say_modes(session: &Session) {
+    session.say(ServerMessage::Modes { modes: mode_entries(&session.configuration()) }.to_json()).await;
+}
+
 /// Takes `mode` over if it is ready, and says what became of it. Gives it back while it is loading.
-async fn change_mode(session: &Session, mode: Arc<Mode>) -> Option<Arc<Mode>> {
+pub(super) async fn change_mode(session: &Session, mode: Arc<Mode>) -> Option<Arc<Mode>> {
     let state = mode.state();
     if let ModeState::Ready(_) = state {
         session.set_mode(Arc::clone(&mode));
@@ -126,7 +144,7 @@ async fn complain(session: &Session, code: &str, error: &impl ToString) {
 async fn refuse(session: &Session, error: axum::Error) {
     tracing::debug!(session = session.number, %error, "Reading from the client failed");
     let Ok(error) = error.into_inner().downcast::<tungstenite::Error>() else { return };
-    let limit = session.service.limits.max_frame_len_bytes;
+    let limit = session.configuration().limits.max_frame_len_bytes;
     let (code, close, message) = match *error {
         tungstenite::Error::Capacity(_) => {
             ("message_too_large", close_code::SIZE, format!("a message far above {limit} bytes, the largest frame"))

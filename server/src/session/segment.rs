@@ -1,6 +1,6 @@
 //! The segmenting loop: one frame after the other gets its turn and is segmented.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use tokio::sync::mpsc;
 
@@ -25,16 +25,18 @@ pub(super) async fn run(session: &Session, answers: mpsc::Sender<Answer>) {
     // 1. Room for the answer: of a client that takes nothing no further frame is segmented.
     while let Ok(room) = answers.reserve().await {
         // 2. The newest frame and an instance of its mode.
-        let (waiting, lease) = admission::admit(&session.slot, service.limits.max_age_millis).await;
+        let (waiting, lease) = admission::admit(&session.slot).await;
+        session.is_busy.store(true, Ordering::Release);
         let (frame_id, captured_at_micros) = (waiting.frame.id, waiting.frame.captured_at_micros);
         // 3. The work. The instance is given back before the answer is sent.
         let result = match lease {
             Ok(lease) => {
-                let wanted = session.wanted(lease.model().info.has_confidence);
-                service.pipeline.run(lease, waiting.frame, wanted).await
+                let wanted = session.wanted(waiting.settings.result.format, lease.model().info.has_confidence);
+                service.pipeline.run(lease, waiting.frame, waiting.settings, wanted).await
             }
             Err(refused) => Err(refused),
         };
+        session.is_busy.store(false, Ordering::Release);
         room.send(Answer { frame_id, captured_at_micros, mode: waiting.mode, result });
     }
 }

@@ -26,7 +26,6 @@ pub(super) async fn run(
     mut notes: mpsc::Receiver<Note>,
     mut answers: mpsc::Receiver<Answer>,
 ) {
-    let patience = Duration::from_millis(session.service.limits.send_timeout_millis);
     let mut stopped = std::pin::pin!(stopped(session));
     let mut is_stopping = false;
     loop {
@@ -45,6 +44,7 @@ pub(super) async fn run(
                 continue;
             }
         };
+        let patience = Duration::from_millis(session.configuration().limits.send_timeout_millis);
         let is_last = matches!(message, Message::Close(_));
         match timeout(patience, sink.send(message)).await {
             Ok(Ok(())) if is_last => return tokio::time::sleep(CLOSE_PATIENCE).await,
@@ -81,7 +81,7 @@ fn finish(session: &Session, answer: Answer) -> Message {
         mode_index: answer.mode.index,
         frame_id: answer.frame_id,
         captured_at_micros: answer.captured_at_micros,
-        generation: session.service.generation,
+        generation: mask.trace.generation,
         server_clock_micros: epoch_micros(),
     };
     session.answered.fetch_add(1, Ordering::AcqRel);

@@ -37,6 +37,11 @@ struct DirectionLabels {
     direction: &'static str,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ReloadLabels {
+    outcome: &'static str,
+}
+
 /// All metrics of a server.
 pub struct Metrics {
     registry: Registry,
@@ -45,8 +50,9 @@ pub struct Metrics {
     bytes: Family<DirectionLabels, Counter>,
     /// Sessions now.
     pub sessions: Gauge,
-    /// Generation of the configuration that is in force.
-    pub generation: Gauge,
+    reloads: Family<ReloadLabels, Counter>,
+    last_reload_successful: Gauge,
+    generation: Gauge,
 }
 
 impl Default for Metrics {
@@ -63,7 +69,12 @@ impl Default for Metrics {
         registry.register("sessions", "Sessions now", sessions.clone());
         let generation = Gauge::default();
         registry.register("config_generation", "Generation of the configuration in force", generation.clone());
-        Self { registry, frames, stages, bytes, sessions, generation }
+        let reloads = Family::<ReloadLabels, Counter>::default();
+        registry.register("config_reloads", "Attempts to reload the configuration, by outcome", reloads.clone());
+        let last_reload_successful = Gauge::default();
+        let help = "1 when the files hold what is in force, 0 while a rejected edit stands";
+        registry.register("config_last_reload_successful", help, last_reload_successful.clone());
+        Self { registry, frames, stages, bytes, sessions, reloads, last_reload_successful, generation }
     }
 }
 
@@ -80,6 +91,20 @@ impl Metrics {
             Outcome::Dropped(reason) => ("dropped", reason),
         };
         self.frames.get_or_create(&FrameLabels { mode: Arc::clone(mode), outcome, reason }).inc();
+    }
+
+    /// Counts an attempt to reload the configuration. `is_good` tells whether the files hold what is in force.
+    pub fn count_reload(&self, outcome: &'static str, generation: u32, is_good: bool) {
+        self.reloads.get_or_create(&ReloadLabels { outcome }).inc();
+        self.last_reload_successful.set(is_good.into());
+        self.generation.set(generation.into());
+    }
+
+    /// Makes `outcomes` visible before the first of them.
+    pub fn expect_reloads(&self, outcomes: &[&'static str]) {
+        for &outcome in outcomes {
+            drop(self.reloads.get_or_create(&ReloadLabels { outcome }));
+        }
     }
 
     /// Adds the stages of an answered frame.

@@ -5,22 +5,37 @@
 mod metrics;
 mod trace;
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, sync::OnceLock};
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
 pub use metrics::{Metrics, Outcome};
 pub use trace::{FrameTrace, Stage, epoch_micros, timed};
 
+/// The filter of the log that was started.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
 /// Starts the log on stderr. `directives` is what `telemetry.log` says; `RUST_LOG` wins over it.
 pub fn start_log(directives: &str) -> Result<(), String> {
+    let (filter, handle) = reload::Layer::new(filter(directives)?);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    // A second start, in a test, changes nothing.
+    if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
+        let _ = FILTER.set(handle);
+    }
+    Ok(())
+}
+
+/// Changes which lines the log has.
+pub fn change_log(directives: &str) -> Result<(), String> {
+    let Some(handle) = FILTER.get() else { return Ok(()) };
+    handle.reload(filter(directives)?).map_err(|error| error.to_string())
+}
+
+fn filter(directives: &str) -> Result<EnvFilter, String> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(from_environment) => EnvFilter::try_new(from_environment),
         Err(_unset) => EnvFilter::try_new(directives),
     };
-    let filter = filter.map_err(|error| format!("telemetry.log: {error}"))?;
-    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
-    // A second start, in a test, changes nothing.
-    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
-    Ok(())
+    filter.map_err(|error| format!("telemetry.log: {error}"))
 }

@@ -45,15 +45,17 @@ impl Stage {
 pub struct FrameTrace {
     /// W3C trace id; never all zero.
     pub trace_id: [u8; 16],
+    /// Generation of the configuration under which it came.
+    pub generation: u32,
     received: Instant,
     stage_micros: [u32; Stage::COUNT],
 }
 
 impl FrameTrace {
     /// Starts now. A `trace_id` of zeros is replaced by a new one.
-    pub fn start(trace_id: [u8; 16]) -> Self {
+    pub fn start(trace_id: [u8; 16], generation: u32) -> Self {
         let trace_id = if trace_id == [0; 16] { uuid::Uuid::new_v4().into_bytes() } else { trace_id };
-        Self { trace_id, received: Instant::now(), stage_micros: [0; Stage::COUNT] }
+        Self { trace_id, generation, received: Instant::now(), stage_micros: [0; Stage::COUNT] }
     }
 
     /// Runs `work` as `stage`.

@@ -1,0 +1,286 @@
+//! What a profile may say: one type per section. `profiles/base.toml` is the reference for operators; the documentation
+//! here becomes the JSON Schema that editors show.
+
+use std::collections::BTreeMap;
+
+use garde::Validate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// A profile of Segue.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// The profile that this one builds on, without its `.toml`.
+    #[serde(default, skip_serializing)]
+    #[garde(skip)]
+    pub extends: Option<String>,
+    /// Where the server listens, and what it starts with.
+    #[garde(dive)]
+    pub server: ServerSettings,
+    /// How edits of profiles are noticed.
+    #[garde(dive)]
+    pub reload: ReloadSettings,
+    /// What every client is asked to send.
+    #[garde(dive)]
+    pub capture: CaptureSettings,
+    /// What every client gets back.
+    #[garde(dive)]
+    pub result: ResultSettings,
+    /// The modes that a client can choose, by name.
+    #[garde(dive, length(min = 1, max = 127), custom(mode_names))]
+    pub modes: BTreeMap<String, ModeSettings>,
+    /// What the server accepts.
+    #[garde(dive)]
+    pub limits: LimitSettings,
+    /// What the server tells about itself.
+    #[garde(dive)]
+    pub telemetry: TelemetrySettings,
+    /// Who may use it.
+    #[garde(dive)]
+    pub security: SecuritySettings,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct ServerSettings {
+    /// Address and port. Can't change while the server runs.
+    #[garde(skip)]
+    #[schemars(extend("examples" = ["127.0.0.1:8080"]))]
+    pub listen: std::net::SocketAddr,
+    /// The mode that a session starts in.
+    #[garde(length(min = 1))]
+    pub default_mode: String,
+    /// How long a stopping server waits for frames in flight, in milliseconds.
+    #[garde(range(max = 600_000))]
+    pub drain_timeout_millis: u64,
+}
+
+/// `[reload]`
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct ReloadSettings {
+    /// What tells that a file changed.
+    #[garde(skip)]
+    pub watch: Watching,
+    /// How long the files must be quiet after an event before they are read, in milliseconds.
+    #[garde(range(min = 1, max = 5_000))]
+    pub settle_millis: u64,
+    /// From one look at the files to the next, in milliseconds.
+    #[garde(range(min = 10, max = 600_000))]
+    pub poll_interval_millis: u64,
+}
+
+/// What tells that a file changed.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Watching {
+    /// The file system's events, and a look now and then for those that have none.
+    Events,
+    /// A look now and then.
+    Poll,
+    /// Nothing: only SIGHUP and the admin API reload.
+    Off,
+}
+
+/// `[capture]`: sent to every client as its limits.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct CaptureSettings {
+    /// JPEG quality.
+    #[garde(range(min = 1, max = 100))]
+    pub jpeg_quality: u8,
+    /// Longer side of a frame in pixels.
+    #[garde(range(min = 16, max = 4096))]
+    pub max_dimension_px: u32,
+    /// Frames sent and not yet answered.
+    #[garde(range(min = 1, max = 64))]
+    pub max_in_flight: u32,
+    /// From one frame to the next, in milliseconds.
+    #[garde(range(max = 60_000))]
+    pub min_frame_interval_millis: u32,
+    /// How far a client may go below quality and size by itself.
+    #[garde(dive)]
+    pub adaptive: AdaptiveSettings,
+}
+
+/// `[capture.adaptive]`
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct AdaptiveSettings {
+    /// Whether clients lower quality and size when the network or the server is slow.
+    #[garde(skip)]
+    pub enabled: bool,
+    /// Lowest JPEG quality; at most `capture.jpeg_quality`.
+    #[garde(range(min = 1, max = 100))]
+    pub min_jpeg_quality: u8,
+    /// Smallest longer side in pixels; at most `capture.max_dimension_px`.
+    #[garde(range(min = 16, max = 4096))]
+    pub min_dimension_px: u32,
+    /// From capture to paint, in milliseconds: what clients aim at.
+    #[garde(range(min = 10, max = 60_000))]
+    pub target_latency_millis: u32,
+}
+
+/// `[result]`
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct ResultSettings {
+    /// What a session gets until its client says what it wants.
+    #[garde(skip)]
+    pub format: ResultFormat,
+    /// JPEG quality of pictures that the server draws.
+    #[garde(range(min = 1, max = 100))]
+    pub jpeg_quality: u8,
+    /// Widest mask or picture in pixels.
+    #[garde(range(min = 16, max = 4096))]
+    pub max_width_px: u32,
+    /// Highest mask or picture in pixels.
+    #[garde(range(min = 16, max = 4096))]
+    pub max_height_px: u32,
+}
+
+/// What a session gets.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResultFormat {
+    /// Class ids.
+    Mask,
+    /// Class ids and the confidence of each.
+    SoftMask,
+    /// A JPEG picture with the mask drawn in.
+    Picture,
+}
+
+/// `[modes.NAME]`
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct ModeSettings {
+    /// Place in menus, the lowest first.
+    #[serde(default)]
+    #[garde(skip)]
+    pub rank: u32,
+    /// A file of `models/`, without its `.toml`.
+    #[garde(length(min = 1))]
+    pub model: String,
+    /// Which of the model's variants; its default one when empty.
+    #[serde(default)]
+    #[garde(skip)]
+    pub variant: String,
+    /// How many frames run at once; 0 for one per core, at most 8.
+    #[serde(default)]
+    #[garde(range(max = 64))]
+    pub instances: u32,
+    /// How many threads each of them uses.
+    #[serde(default = "one")]
+    #[garde(range(min = 1, max = 256))]
+    pub threads: u32,
+    /// What the backend is told, over the model's own settings.
+    #[serde(default)]
+    #[garde(skip)]
+    pub settings: serde_json::Map<String, serde_json::Value>,
+}
+
+impl ModeSettings {
+    /// Whether a model that is loaded for `other` serves here, too.
+    pub fn loads_the_same_as(&self, other: &Self) -> bool {
+        Self { rank: 0, ..self.clone() } == Self { rank: 0, ..other.clone() }
+    }
+}
+
+/// `[limits]`
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct LimitSettings {
+    /// Largest encoded frame of a session, in bytes.
+    #[garde(range(min = 1024, max = 67_108_864))]
+    pub max_frame_len_bytes: usize,
+    /// Largest picture posted to `/v1/segment`, in bytes.
+    #[garde(range(min = 1024, max = 268_435_456))]
+    pub max_upload_len_bytes: usize,
+    /// Longer side of any picture in pixels, by its header.
+    #[garde(range(min = 16, max = 16_384))]
+    pub max_picture_dimension_px: u32,
+    /// Width times height of a session's frame, by its header.
+    #[garde(range(min = 256, max = 268_435_456))]
+    pub max_frame_pixels: u64,
+    /// Width times height of a picture posted to `/v1/segment`, by its header.
+    #[garde(range(min = 256, max = 268_435_456))]
+    pub max_upload_pixels: u64,
+    /// Sessions at once.
+    #[garde(range(min = 1, max = 1_000_000))]
+    pub max_sessions: usize,
+    /// A frame that waited longer for its turn is dropped as expired, in milliseconds.
+    #[garde(range(min = 1, max = 600_000))]
+    pub max_age_millis: u64,
+    /// A client that takes nothing for so long is disconnected, in milliseconds.
+    #[garde(range(min = 100, max = 600_000))]
+    pub send_timeout_millis: u64,
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct TelemetrySettings {
+    /// Which log lines are written: a level, or levels by module.
+    #[garde(custom(log_directives))]
+    pub log: String,
+}
+
+/// `[security]`
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct SecuritySettings {
+    /// Origins of other pages that may open sessions; "*" lets every page.
+    #[garde(skip)]
+    pub allowed_origins: Vec<String>,
+    /// What opens the admin API: at least 16 characters, or `sha256:` and the token's hash. Empty keeps it shut.
+    #[garde(custom(token))]
+    pub admin_token: String,
+}
+
+impl SecuritySettings {
+    /// The SHA-256 of the admin token; `None` when there is none.
+    pub fn admin_token_sha256(&self) -> Option<[u8; 32]> {
+        match self.admin_token.strip_prefix(HASHED) {
+            _ if self.admin_token.is_empty() => None,
+            Some(hash) => hex::decode(hash).ok()?.try_into().ok(),
+            None => Some(Sha256::digest(&self.admin_token).into()),
+        }
+    }
+}
+
+const HASHED: &str = "sha256:";
+
+fn token(token: &str, _: &()) -> garde::Result {
+    let is_right = match token.strip_prefix(HASHED) {
+        Some(hash) => hex::decode(hash).is_ok_and(|hash| hash.len() == 32),
+        None => token.is_empty() || token.chars().count() >= 16,
+    };
+    if is_right { Ok(()) } else { Err(garde::Error::new("too short: write 16 characters or more, or sha256:HASH")) }
+}
+
+fn log_directives(text: &str, _: &()) -> garde::Result {
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_filter) => Ok(()),
+        Err(error) => Err(garde::Error::new(format!("no log filter: {error}"))),
+    }
+}
+
+/// Names are parts of keys, of addresses and of metrics.
+fn mode_names(modes: &BTreeMap<String, ModeSettings>, _: &()) -> garde::Result {
+    let is_plain = |name: &str| {
+        let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+        (1..=64).contains(&name.len()) && name.chars().all(is_allowed)
+    };
+    match modes.keys().find(|name| !is_plain(name)) {
+        Some(name) => Err(garde::Error::new(format!("{name:?} is no name: write up to 64 of a-z, A-Z, 0-9, - and _"))),
+        None => Ok(()),
+    }
+}
+
+fn one() -> u32 {
+    1
+}

@@ -1,0 +1,241 @@
+//! Tells when an editor has finished with a profile's files.
+//!
+//! It watches directories, not files: most editors, and Kubernetes, put a new file in the old one's place. Symbolic
+//! links are followed, and every directory in which one of them lies is watched, too.
+//!
+//! Architecture invariant: it only signals. A file that is open for writing is never reported; what a close, a rename
+//! or a new link finished is, once nothing happened for the settle time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Component, Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use notify::{
+    Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
+    event::{AccessKind, AccessMode, ModifyKind, RenameMode},
+};
+use tokio::sync::Notify;
+
+/// A writer that wrote nothing for so long, and has not closed the file, counts as gone.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// More links than these are a circle.
+const MOST_LINKS: usize = 40;
+
+/// Follows the files of a profile.
+#[derive(Default)]
+pub struct Watch {
+    shared: Arc<Shared>,
+    watcher: Option<RecommendedWatcher>,
+    /// The directories that are watched, by device and inode: a directory may be replaced by another of its name.
+    directories: BTreeMap<PathBuf, Option<(u64, u64)>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    seen: Mutex<Seen>,
+    happened: Notify,
+}
+
+/// What the events said.
+#[derive(Default)]
+struct Seen {
+    /// Files and links that matter, by their real directory.
+    paths: BTreeSet<PathBuf>,
+    /// Files that somebody began to write, and when they last wrote.
+    writing: BTreeMap<PathBuf, Instant>,
+    /// When something was last finished, until that is reported.
+    finished: Option<Instant>,
+    /// How many events there were.
+    events: u64,
+}
+
+impl Watch {
+    /// Follows `files` from now on, and whatever links lead to them. When that means other directories than before,
+    /// it signals at once: something may have changed while nobody was watching.
+    pub fn follow<'a>(&mut self, files: impl IntoIterator<Item = &'a Path>) -> notify::Result<()> {
+        let paths: BTreeSet<_> = files.into_iter().flat_map(hops).collect();
+        let parents = paths.iter().filter_map(|path| path.parent());
+        let directories: BTreeMap<_, _> = parents.map(|path| (path.to_owned(), identity(path))).collect();
+        let is_same = self.watcher.is_some() && directories == self.directories;
+        self.shared.seen().paths = paths;
+        if is_same {
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| shared.take(event))?;
+        for (path, _) in directories.iter().filter(|(_, identity)| identity.is_some()) {
+            watcher.watch(path, RecursiveMode::NonRecursive)?;
+        }
+        // The old watcher goes only now, so that no moment is unwatched.
+        self.watcher = Some(watcher);
+        self.directories = directories;
+        self.shared.finish();
+        Ok(())
+    }
+
+    /// Stops following.
+    pub fn stop(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Has [`Self::settled`] report, whether or not anything happens.
+    pub fn signal(&self) {
+        self.shared.finish();
+    }
+
+    /// Done when something was finished, nothing more happened for `settle`, and no file is being written.
+    pub async fn settled(&self, settle: Duration) {
+        loop {
+            let rest = self.shared.seen().quiet_in(settle);
+            match rest {
+                Some(Duration::ZERO) => break,
+                Some(rest) => tokio::time::sleep(rest).await,
+                None => self.shared.happened.notified().await,
+            }
+        }
+        self.shared.seen().finished = None;
+    }
+
+    /// How many events there were. What was read between two equal counts was read in peace.
+    pub fn events(&self) -> u64 {
+        self.shared.seen().events
+    }
+
+    /// Whether somebody is writing one of the files.
+    pub fn is_being_written(&self) -> bool {
+        self.shared.seen().is_being_written()
+    }
+}
+
+impl Shared {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finish(&self) {
+        let mut seen = self.seen();
+        seen.finished = Some(Instant::now());
+        seen.events += 1;
+        self.happened.notify_one();
+    }
+
+    fn take(&self, event: notify::Result<Event>) {
+        let Ok(event) = event else { return };
+        if event.need_rescan() {
+            return self.finish();
+        }
+        for path in &event.paths {
+            let mut seen = self.seen();
+            let has_finished = seen.paths.contains(path) && seen.take(&event.kind, path);
+            drop(seen);
+            if has_finished {
+                self.finish();
+            }
+        }
+    }
+}
+
+impl Seen {
+    /// Takes an event of a path that matters; whether it finished something.
+    fn take(&mut self, kind: &EventKind, path: &Path) -> bool {
+        match kind {
+            EventKind::Create(_) if !is_link(path) => {}
+            EventKind::Modify(ModifyKind::Data(_)) => {}
+            EventKind::Create(_) | EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
+                self.writing.remove(path);
+                return true;
+            }
+            EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
+                self.writing.remove(path);
+                return true;
+            }
+            EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)) => {
+                self.writing.remove(path);
+                self.events += 1;
+                return false;
+            }
+            _ => return false,
+        }
+        self.writing.insert(path.to_owned(), Instant::now());
+        self.events += 1;
+        false
+    }
+
+    fn is_being_written(&mut self) -> bool {
+        self.writing.retain(|_, last| last.elapsed() < LONGEST_PAUSE);
+        !self.writing.is_empty()
+    }
+
+    /// How long it has to stay quiet until what was finished can be reported; `None` when nothing was.
+    fn quiet_in(&mut self, settle: Duration) -> Option<Duration> {
+        let finished = self.finished?;
+        let rest = settle.saturating_sub(finished.elapsed());
+        Some(if self.is_being_written() { rest.max(Duration::from_millis(1)) } else { rest })
+    }
+}
+
+fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// Every symbolic link on the way to `path`, and the file at its end, each by its real directory.
+fn hops(path: &Path) -> Vec<PathBuf> {
+    let Ok(absolute) = std::path::absolute(path) else { return Vec::new() };
+    let (mut hops, mut real) = (Vec::new(), PathBuf::new());
+    let parts = |path: &Path| path.components().map(|part| part.as_os_str().to_owned()).collect::<VecDeque<_>>();
+    let mut rest = parts(&absolute);
+    while let Some(part) = rest.pop_front() {
+        match Path::new(&part).components().next() {
+            Some(Component::ParentDir) => {
+                real.pop();
+                continue;
+            }
+            Some(Component::CurDir) | None => continue,
+            // The root begins again.
+            Some(_) => real.push(&part),
+        }
+        if let Some(target) = fs::read_link(&real).ok().filter(|_| hops.len() < MOST_LINKS) {
+            hops.push(real.clone());
+            real.pop();
+            let mut parts = parts(&target);
+            parts.append(&mut rest);
+            rest = parts;
+        }
+    }
+    hops.push(real);
+    hops
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn every_link_on_the_way_is_followed() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let root = folder.path().canonicalize()?;
+        fs::create_dir_all(root.join("profiles/..1"))?;
+        fs::write(root.join("profiles/..1/base.toml"), "")?;
+        symlink("..1", root.join("profiles/..data"))?;
+        symlink("..data/base.toml", root.join("profiles/base.toml"))?;
+        symlink("profiles", root.join("current"))?;
+        let seen = hops(&root.join("current/./base.toml"));
+        let expected = ["current", "profiles/base.toml", "profiles/..data", "profiles/..1/base.toml"];
+        assert_eq!(seen, expected.map(|path| root.join(path)));
+        symlink("circle", root.join("circle"))?;
+        assert!(hops(&root.join("circle")).len() <= MOST_LINKS + 1);
+        Ok(())
+    }
+}

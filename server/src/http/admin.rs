@@ -1,0 +1,92 @@
+//! `/v1/admin/…`: for whoever holds the admin token.
+
+use axum::{
+    extract::{Request, State, rejection::JsonRejection},
+    http::{HeaderMap, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Json, Response},
+};
+use serde::Deserialize;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::{App, refusal::Refusal};
+use crate::reload::{ReloadOutcome, Trigger};
+
+/// What to switch to.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Switch {
+    profile: String,
+}
+
+/// Lets a request with the admin token through.
+pub(super) async fn authorize(State(app): State<App>, request: Request, next: Next) -> Result<Response, Refusal> {
+    check_token(app.service.configuration().security.admin_token_sha256(), request.headers())?;
+    Ok(next.run(request).await)
+}
+
+/// Hashes are compared, and to their end: how long that takes tells nothing of the token.
+fn check_token(expected: Option<[u8; 32]>, headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(expected) = expected else {
+        let message =
+            "the admin API is off: set security.admin_token in the profile, or SEGUE_CFG__SECURITY__ADMIN_TOKEN";
+        return Err(Refusal { status: StatusCode::FORBIDDEN, code: "admin_off", message: message.into() });
+    };
+    let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
+    let token = given.strip_prefix(b"Bearer ").unwrap_or_default();
+    let differing = Sha256::digest(token).iter().zip(expected).fold(0, |differing, (one, two)| differing | (one ^ two));
+    if differing == 0 {
+        return Ok(());
+    }
+    let message = "the request needs the header `Authorization: Bearer TOKEN`, with the admin token".into();
+    Err(Refusal { status: StatusCode::UNAUTHORIZED, code: "unauthorized", message })
+}
+
+/// What can be chosen: a token that gets this is right.
+pub(super) async fn overview(State(app): State<App>) -> Json<serde_json::Value> {
+    let reloads = &app.service.reloads;
+    let profile = &reloads.configuration().profile;
+    Json(json!({ "profile": profile, "profiles": reloads.profile_names().unwrap_or_default() }))
+}
+
+/// Switches to another profile.
+pub(super) async fn switch_profile(
+    State(app): State<App>,
+    switch: Result<Json<Switch>, JsonRejection>,
+) -> Result<Response, Refusal> {
+    let Json(Switch { profile }) = switch.map_err(|error| Refusal {
+        status: error.status(),
+        code: "bad_body",
+        message: format!("expected {{\"profile\": NAME}}: {}", error.body_text()),
+    })?;
+    let names = app.service.reloads.profile_names().unwrap_or_default();
+    if !names.contains(&profile) {
+        let message = format!("there is no profile {profile:?}; there are: {}", names.join(", "));
+        return Err(Refusal { status: StatusCode::NOT_FOUND, code: "unknown_profile", message });
+    }
+    reload(&app, Some(profile)).await
+}
+
+/// Reads the files again.
+pub(super) async fn reload_files(State(app): State<App>) -> Result<Response, Refusal> {
+    reload(&app, None).await
+}
+
+async fn reload(app: &App, profile: Option<String>) -> Result<Response, Refusal> {
+    let receipt = app.service.reloads.reload(Trigger::Admin, profile).await.ok_or_else(|| Refusal {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        code: "stopping",
+        message: "the server is stopping".into(),
+    })?;
+    let (status, code) = match receipt.outcome {
+        ReloadOutcome::Applied | ReloadOutcome::Unchanged => return Ok(Json(json!(*receipt)).into_response()),
+        ReloadOutcome::Rejected => (StatusCode::UNPROCESSABLE_ENTITY, "rejected"),
+        ReloadOutcome::Superseded => (StatusCode::CONFLICT, "superseded"),
+    };
+    let message = match receipt.outcome {
+        ReloadOutcome::Rejected => receipt.faults.join("\n"),
+        _ => "a newer edit came before this one was ready".into(),
+    };
+    Ok((status, Json(json!({ "code": code, "message": message, "attempt": *receipt }))).into_response())
+}

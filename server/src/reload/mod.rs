@@ -1,0 +1,302 @@
+//! From an edit to a configuration in force: read, merge, judge, build what is new, publish once, let the old drain.
+//! The start is a reload from empty.
+//!
+//! On a frame's path this is what its session took its settings and its mode from.
+//!
+//! Architecture invariant: a [`Configuration`] is published as a whole or not at all, and nothing of the old one is
+//! touched before everything new is built and warmed up.
+
+mod receipts;
+mod triggers;
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use receipts::{Receipt, Receipts, ReloadOutcome, Trigger};
+
+use crate::{
+    config::{
+        self, CaptureSettings, Change, Effective, Faults, Layers, LimitSettings, Loaded, Origins, Profile,
+        ResultSettings, SecuritySettings, Sources, changes, fixed_keys,
+    },
+    model::{Mode, Modes, Registry},
+    telemetry::{self, Metrics},
+};
+use triggers::{Triggered, Triggers};
+
+/// How many orders wait.
+const WAITING_ORDERS: usize = 16;
+
+/// What is in force.
+pub struct Configuration {
+    /// Its number, from 1. Each result, metric and trace carries it.
+    pub generation: u32,
+    /// Name of the profile.
+    pub profile: String,
+    /// The files that it came from, base first.
+    pub files: Vec<String>,
+    /// Every key with its value and its origin.
+    pub effective: Effective,
+    /// What clients are to keep to.
+    pub capture: CaptureSettings,
+    /// What clients get back.
+    pub result: ResultSettings,
+    /// What is accepted.
+    pub limits: LimitSettings,
+    /// Who may use it.
+    pub security: SecuritySettings,
+    /// How long a stopping server waits for frames in flight.
+    pub drain_timeout: Duration,
+    /// The modes that a client can choose.
+    pub modes: Modes,
+}
+
+/// What the rest of the server sees of reloading.
+#[derive(Clone)]
+pub struct Reloads {
+    configuration: watch::Receiver<Arc<Configuration>>,
+    receipts: Arc<Receipts>,
+    orders: mpsc::Sender<Order>,
+    profiles: PathBuf,
+}
+
+impl Reloads {
+    /// What is in force now.
+    pub fn configuration(&self) -> Arc<Configuration> {
+        Arc::clone(&self.configuration.borrow())
+    }
+
+    /// Follows what is in force.
+    pub fn follow(&self) -> watch::Receiver<Arc<Configuration>> {
+        self.configuration.clone()
+    }
+
+    /// What became of the last attempts.
+    pub fn receipts(&self) -> &Receipts {
+        &self.receipts
+    }
+
+    /// The names of all profiles there are.
+    pub fn profile_names(&self) -> std::io::Result<Vec<String>> {
+        config::profile_names(&self.profiles)
+    }
+
+    /// Reads the files again now, or those of another `profile`; what became of it. `None` when the server is stopping.
+    pub async fn reload(&self, trigger: Trigger, profile: Option<String>) -> Option<Arc<Receipt>> {
+        let (reply, receipt) = oneshot::channel();
+        self.orders.send(Order { trigger, profile, reply }).await.ok()?;
+        receipt.await.ok()
+    }
+}
+
+/// Somebody wants a reload now.
+struct Order {
+    trigger: Trigger,
+    profile: Option<String>,
+    reply: oneshot::Sender<Arc<Receipt>>,
+}
+
+/// Makes one configuration after the other.
+pub struct Reloader {
+    layers: Layers,
+    registry: Arc<Registry>,
+    triggers: Triggers,
+    published: watch::Sender<Arc<Configuration>>,
+    receipts: Arc<Receipts>,
+    /// The profile in force.
+    profile: Profile,
+    /// Modes of a superseded attempt, which the next one may still want.
+    half_built: Vec<Arc<Mode>>,
+}
+
+/// What an attempt would put in force.
+struct Candidate {
+    layers: Layers,
+    loaded: Loaded,
+    effective: Effective,
+    changes: Vec<Change>,
+    modes: Modes,
+}
+
+impl Reloader {
+    /// Applies the first configuration. Its modes are still loading: there is nobody yet who could miss them.
+    pub fn start(layers: Layers, registry: Arc<Registry>, metrics: Arc<Metrics>) -> Result<(Self, Reloads), Faults> {
+        let start = Instant::now();
+        let sources = Sources::read(&layers);
+        let Loaded { profile, origins } = sources.load(&layers.overrides)?;
+        let modes = registry.modes(&profile.modes, &profile.server.default_mode, &[]);
+        let effective = origins.effective(&profile);
+        let configuration = Arc::new(configuration(1, &layers, &sources, &profile, effective, modes));
+        let receipts = Arc::new(Receipts::new(metrics));
+        let receipt = Receipt::now(Trigger::Start, &layers.profile, ReloadOutcome::Applied, 1, start.elapsed());
+        receipts.add(Receipt { files: shown(&sources), ..receipt }, true);
+        let (orders, waiting_orders) = mpsc::channel(WAITING_ORDERS);
+        let triggers = Triggers::new(waiting_orders, profile.reload, sources);
+        let (published, configuration) = watch::channel(configuration);
+        let profiles = layers.directory.clone();
+        let reloads = Reloads { configuration, receipts: Arc::clone(&receipts), orders, profiles };
+        Ok((Self { layers, registry, triggers, published, receipts, profile, half_built: Vec::new() }, reloads))
+    }
+
+    /// Reloads whenever something asks for it, until nobody is left who could. It reads files and waits for models:
+    /// not for the async runtime that serves clients.
+    pub async fn run(mut self) {
+        let mut newer = None;
+        while let Some(triggered) = match newer.take() {
+            Some(triggered) => Some(triggered),
+            None => self.triggers.next(&self.layers).await,
+        } {
+            newer = self.attempt(triggered).await;
+        }
+    }
+
+    /// One attempt. What came while models were loading supersedes it, and is handed back.
+    async fn attempt(&mut self, triggered: Triggered) -> Option<Triggered> {
+        // 1. Merge and judge the layers, and see what differs. New modes start to load.
+        let candidate = match self.plan(&triggered) {
+            Ok(candidate) => candidate,
+            Err(faults) => return self.reject(triggered, &faults),
+        };
+        // 2. Build and warm up what is new.
+        let new_modes = candidate.modes.new_since(&self.published.borrow().modes);
+        if !new_modes.is_empty() {
+            let names: Vec<_> = new_modes.iter().map(|mode| &*mode.name).collect();
+            tracing::info!(modes = names.join(", "), "Loading what the edit brings, before it is applied");
+            tokio::select! {
+                biased;
+                built = warm_up(&new_modes, &candidate.loaded.origins) => match built {
+                    Ok(()) => {}
+                    Err(faults) => return self.reject(triggered, &faults),
+                },
+                newer = self.triggers.next(&self.layers) => {
+                    self.half_built = new_modes;
+                    self.receipt(triggered, ReloadOutcome::Superseded, |_receipt| {});
+                    return newer;
+                }
+            }
+        }
+        // 3. An editor that has begun to write again is waited for.
+        if !self.triggers.is_still_quiet(&triggered) {
+            self.half_built = new_modes;
+            self.triggers.forget();
+            return None;
+        }
+        // 4. Publish. Sessions follow; what only they still hold drains.
+        self.publish(triggered, candidate);
+        if !new_modes.is_empty() {
+            self.triggers.look_again();
+        }
+        None
+    }
+
+    fn plan(&mut self, triggered: &Triggered) -> Result<Candidate, Faults> {
+        let in_force = Arc::clone(&self.published.borrow());
+        let mut layers = self.layers.clone();
+        layers.profile.clone_from(triggered.profile.as_ref().unwrap_or(&self.layers.profile));
+        let loaded = triggered.sources.load(&layers.overrides)?;
+        let effective = loaded.origins.effective(&loaded.profile);
+        let changes = changes(&in_force.effective, &effective);
+        let fixed: Vec<_> = fixed_keys(&changes)
+            .map(|Change { key, from, .. }| {
+                let what = "can't change while the server runs";
+                loaded.origins.fault(key, format!("{what}; restart it, or write {from}, which is in force"))
+            })
+            .collect();
+        if !fixed.is_empty() {
+            return Err(Faults(fixed));
+        }
+        let known: Vec<_> = in_force.modes.all().iter().chain(&self.half_built).cloned().collect();
+        let modes = self.registry.modes(&loaded.profile.modes, &loaded.profile.server.default_mode, &known);
+        Ok(Candidate { layers, loaded, effective, changes, modes })
+    }
+
+    fn publish(&mut self, triggered: Triggered, candidate: Candidate) {
+        let Candidate { layers, loaded: Loaded { profile, .. }, effective, changes, modes } = candidate;
+        let in_force = Arc::clone(&self.published.borrow());
+        let is_same =
+            profile == self.profile && modes.are_the_same_as(&in_force.modes) && layers.profile == self.layers.profile;
+        let outcome = if is_same { ReloadOutcome::Unchanged } else { ReloadOutcome::Applied };
+        let generation = in_force.generation + u32::from(!is_same);
+        if profile.telemetry != self.profile.telemetry
+            && let Err(error) = telemetry::change_log(&profile.telemetry.log)
+        {
+            tracing::error!(error, "The log keeps its filter");
+        }
+        let next = configuration(generation, &layers, &triggered.sources, &profile, effective, modes);
+        self.published.send_replace(Arc::new(next));
+        self.half_built.clear();
+        self.triggers.follow(profile.reload, &triggered.sources);
+        (self.profile, self.layers) = (profile, layers);
+        self.receipt(triggered, outcome, |receipt| receipt.changes = changes);
+    }
+
+    fn reject(&mut self, triggered: Triggered, faults: &Faults) -> Option<Triggered> {
+        self.half_built.clear();
+        if triggered.profile.is_none() {
+            self.triggers.follow(self.profile.reload, &triggered.sources);
+        }
+        let faults = faults.0.iter().map(ToString::to_string).collect();
+        self.receipt(triggered, ReloadOutcome::Rejected, |receipt| receipt.faults = faults);
+        None
+    }
+
+    /// Writes the receipt of an attempt, and hands it to whoever ordered it.
+    fn receipt(&self, triggered: Triggered, outcome: ReloadOutcome, fill: impl FnOnce(&mut Receipt)) {
+        let Triggered { trigger, profile, sources, reply, start, .. } = triggered;
+        let generation = self.published.borrow().generation;
+        let name = profile.as_ref().unwrap_or(&self.layers.profile);
+        let mut receipt = Receipt::now(trigger, name, outcome, generation, start.elapsed());
+        receipt.files = shown(&sources);
+        fill(&mut receipt);
+        let receipt = self.receipts.add(receipt, profile.is_none());
+        if let Some(reply) = reply {
+            // Whoever ordered it may have gone.
+            let _ = reply.send(receipt);
+        }
+    }
+}
+
+fn configuration(
+    generation: u32,
+    layers: &Layers,
+    sources: &Sources,
+    profile: &Profile,
+    effective: Effective,
+    modes: Modes,
+) -> Configuration {
+    Configuration {
+        generation,
+        profile: layers.profile.clone(),
+        files: shown(sources),
+        effective,
+        capture: profile.capture,
+        result: profile.result,
+        limits: profile.limits,
+        security: profile.security.clone(),
+        drain_timeout: Duration::from_millis(profile.server.drain_timeout_millis),
+        modes,
+    }
+}
+
+/// The files' names, base first.
+fn shown(sources: &Sources) -> Vec<String> {
+    let mut files: Vec<_> = sources.paths().map(|path| path.display().to_string()).collect();
+    files.reverse();
+    files
+}
+
+/// Waits until each of `modes` serves; what keeps them from it.
+async fn warm_up(modes: &[Arc<Mode>], origins: &Origins) -> Result<(), Faults> {
+    let mut faults = Vec::new();
+    for mode in modes {
+        if let Err(fault) = mode.ready().await {
+            faults.push(origins.fault(&format!("modes.{}.{}", mode.name, fault.key), fault.reason.clone()));
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
+}

@@ -1,0 +1,180 @@
+//! Receipts: what became of each attempt to reload.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde::Serialize;
+
+use crate::{config::Change, telemetry::Metrics};
+
+/// How many receipts are kept.
+const KEPT: usize = 100;
+
+/// One attempt.
+#[derive(Clone, Debug, Serialize)]
+pub struct Receipt {
+    /// Counted from 1, the start.
+    pub number: u64,
+    /// When it ended, as RFC 3339 has it.
+    pub at: String,
+    /// What it came from.
+    pub trigger: Trigger,
+    /// Name of the profile.
+    pub profile: String,
+    /// The files that were read.
+    pub files: Vec<String>,
+    /// What became of it.
+    pub outcome: ReloadOutcome,
+    /// The generation that was in force after it.
+    pub generation: u32,
+    /// What it changed.
+    pub changes: Vec<Change>,
+    /// What was wrong, each with its place and its mend.
+    pub faults: Vec<String>,
+    /// From the moment in which the files were quiet to the end.
+    pub took_millis: f64,
+}
+
+/// What an attempt came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trigger {
+    /// The start of the server.
+    Start,
+    /// An edit.
+    File,
+    /// SIGHUP.
+    Signal,
+    /// The admin API.
+    Admin,
+}
+
+/// What became of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReloadOutcome {
+    /// It is in force.
+    Applied,
+    /// Nothing changed, since something was wrong.
+    Rejected,
+    /// Nothing changed, since it says what was in force already.
+    Unchanged,
+    /// A newer edit came before its models were loaded.
+    Superseded,
+}
+
+impl ReloadOutcome {
+    const ALL: [Self; 4] = [Self::Applied, Self::Rejected, Self::Unchanged, Self::Superseded];
+
+    /// Its name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Rejected => "rejected",
+            Self::Unchanged => "unchanged",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+/// The last receipts.
+pub struct Receipts {
+    kept: Mutex<Kept>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct Kept {
+    number: u64,
+    newest_first: VecDeque<Arc<Receipt>>,
+    standing: Option<Arc<Receipt>>,
+}
+
+impl Receipts {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        metrics.expect_reloads(&ReloadOutcome::ALL.map(ReloadOutcome::name));
+        Self { kept: Mutex::default(), metrics }
+    }
+
+    /// The last receipts, the newest first.
+    pub fn newest_first(&self) -> Vec<Arc<Receipt>> {
+        self.kept().newest_first.iter().cloned().collect()
+    }
+
+    /// The rejected edit that nobody has mended yet.
+    pub fn standing(&self) -> Option<Arc<Receipt>> {
+        self.kept().standing.clone()
+    }
+
+    /// Numbers, keeps, counts and logs a receipt. `of_files` says that the attempt was for the profile in force: then
+    /// a rejection stands until an edit mends it.
+    pub(super) fn add(&self, mut receipt: Receipt, of_files: bool) -> Arc<Receipt> {
+        let mut kept = self.kept();
+        kept.number += 1;
+        receipt.number = kept.number;
+        let receipt = Arc::new(receipt);
+        match receipt.outcome {
+            ReloadOutcome::Applied | ReloadOutcome::Unchanged => kept.standing = None,
+            ReloadOutcome::Rejected if of_files => kept.standing = Some(Arc::clone(&receipt)),
+            ReloadOutcome::Rejected | ReloadOutcome::Superseded => {}
+        }
+        kept.newest_first.push_front(Arc::clone(&receipt));
+        kept.newest_first.truncate(KEPT);
+        self.metrics.count_reload(receipt.outcome.name(), receipt.generation, kept.standing.is_none());
+        drop(kept);
+        receipt.log();
+        receipt
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Receipt {
+    pub(super) fn now(
+        trigger: Trigger,
+        profile: &str,
+        outcome: ReloadOutcome,
+        generation: u32,
+        took: Duration,
+    ) -> Self {
+        Self {
+            number: 0,
+            at: format!("{:.3}", jiff::Timestamp::now()),
+            trigger,
+            profile: profile.to_owned(),
+            files: Vec::new(),
+            outcome,
+            generation,
+            changes: Vec::new(),
+            faults: Vec::new(),
+            took_millis: took.as_micros() as f64 / 1e3,
+        }
+    }
+
+    fn log(&self) {
+        let Self { profile, generation, took_millis, .. } = self;
+        match self.outcome {
+            ReloadOutcome::Applied => {
+                let shown = |change: &Change| format!("{} = {} (was {})", change.key, change.to, change.from);
+                let changes: Vec<_> = self.changes.iter().map(shown).collect();
+                tracing::info!(generation, profile, took_millis, changes = changes.join(", "), "Configuration applied");
+            }
+            ReloadOutcome::Rejected => {
+                for fault in &self.faults {
+                    tracing::error!(generation, fault, "Configuration rejected, the last good one stays in force");
+                }
+            }
+            ReloadOutcome::Unchanged => {
+                tracing::info!(generation, profile, "Configuration read again: nothing changed")
+            }
+            ReloadOutcome::Superseded => {
+                tracing::info!(generation, profile, "Configuration superseded by a newer edit")
+            }
+        }
+    }
+}

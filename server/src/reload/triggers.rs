@@ -1,0 +1,170 @@
+//! What makes the server reload: an edit that is finished, or an order.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep_until,
+};
+
+use super::{
+    Order,
+    receipts::{Receipt, Trigger},
+};
+use crate::config::{Layers, ReloadSettings, Sources, Watch, Watching};
+
+/// A file that is gone for so long is gone: an editor that replaces it takes less.
+const MISSING_FOR: Duration = Duration::from_millis(500);
+
+/// A reason to reload, and what the files said then.
+pub(super) struct Triggered {
+    pub(super) trigger: Trigger,
+    /// The other profile that is wanted.
+    pub(super) profile: Option<String>,
+    pub(super) sources: Sources,
+    pub(super) reply: Option<oneshot::Sender<Arc<Receipt>>>,
+    pub(super) start: Instant,
+    /// The watch's events before the files were read.
+    events: u64,
+}
+
+/// Waits for reasons to reload.
+pub(super) struct Triggers {
+    orders: mpsc::Receiver<Order>,
+    watch: Watch,
+    settings: ReloadSettings,
+    /// What the files said at the last attempt.
+    known: Option<Sources>,
+    /// What the last look found that was not known, and when that was seen first.
+    found: Option<(Sources, Instant)>,
+    next_look: Instant,
+}
+
+impl Triggers {
+    /// Waits for `orders`, and for edits after which the files say something other than `known`.
+    pub(super) fn new(orders: mpsc::Receiver<Order>, settings: ReloadSettings, known: Sources) -> Self {
+        let mut triggers = Self {
+            orders,
+            watch: Watch::default(),
+            settings,
+            known: Some(known.clone()),
+            found: None,
+            next_look: Instant::now(),
+        };
+        triggers.follow(settings, &known);
+        triggers
+    }
+
+    /// Follows the files that `sources` came from.
+    pub(super) fn follow(&mut self, settings: ReloadSettings, sources: &Sources) {
+        (self.settings, self.known, self.found) = (settings, Some(sources.clone()), None);
+        self.next_look = Instant::now() + self.look_interval();
+        if settings.watch != Watching::Events {
+            return self.watch.stop();
+        }
+        if let Err(error) = self.watch.follow(sources.paths()) {
+            tracing::warn!(%error, every_millis = settings.poll_interval_millis, "Profiles can't be watched: they are looked at now and then");
+        }
+    }
+
+    /// What the files say was not applied after all: they are to be read again.
+    pub(super) fn forget(&mut self) {
+        self.known = None;
+        self.watch.signal();
+    }
+
+    /// Reports an edit even if its events were overheard.
+    pub(super) fn look_again(&self) {
+        self.watch.signal();
+    }
+
+    /// Whether nobody has touched the files since they were read. An order is obeyed all the same.
+    pub(super) fn is_still_quiet(&self, triggered: &Triggered) -> bool {
+        triggered.trigger != Trigger::File || triggered.events == self.watch.events()
+    }
+
+    /// The next reason; `None` when nobody is left who could give one.
+    pub(super) async fn next(&mut self, layers: &Layers) -> Option<Triggered> {
+        let settle = Duration::from_millis(self.settings.settle_millis);
+        loop {
+            tokio::select! {
+                biased;
+                order = self.orders.recv() => return Some(self.obey(order?, layers)),
+                () = self.watch.settled(settle), if self.settings.watch == Watching::Events => {
+                    let start = Instant::now();
+                    let (sources, events) = self.read_in_peace(layers, settle).await;
+                    if sources.is_incomplete() {
+                        self.found = Some((sources, start));
+                        self.next_look = start + MISSING_FOR;
+                    } else if self.known.as_ref() != Some(&sources) {
+                        return Some(self.edited(sources, start, events));
+                    }
+                }
+                () = sleep_until(self.next_look.into()), if self.settings.watch != Watching::Off => {
+                    self.next_look = Instant::now() + self.look_interval();
+                    if let Some(triggered) = self.look(layers) {
+                        return Some(triggered);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the files without waiting for an event. What two looks in a row find alike is finished, unless the events
+    /// tell that somebody is still writing.
+    fn look(&mut self, layers: &Layers) -> Option<Triggered> {
+        let (start, events) = (Instant::now(), self.watch.events());
+        let sources = Sources::read(layers);
+        let is_known = self.known.as_ref() == Some(&sources);
+        let before = self.found.take().filter(|_| !is_known && !self.watch.is_being_written());
+        match before {
+            Some((found, since)) if found == sources => {
+                if sources.is_incomplete() && since.elapsed() < MISSING_FOR {
+                    self.found = Some((found, since));
+                    return None;
+                }
+                Some(self.edited(sources, start, events))
+            }
+            _ => {
+                self.found = (!is_known).then_some((sources, start));
+                None
+            }
+        }
+    }
+
+    /// Reads the files once nobody writes them, without an event in between.
+    async fn read_in_peace(&self, layers: &Layers, settle: Duration) -> (Sources, u64) {
+        loop {
+            let events = self.watch.events();
+            let sources = Sources::read(layers);
+            if events == self.watch.events() && !self.watch.is_being_written() {
+                return (sources, events);
+            }
+            tokio::time::sleep(settle).await;
+        }
+    }
+
+    fn edited(&mut self, sources: Sources, start: Instant, events: u64) -> Triggered {
+        self.known = Some(sources.clone());
+        self.found = None;
+        Triggered { trigger: Trigger::File, profile: None, sources, reply: None, start, events }
+    }
+
+    fn obey(&mut self, order: Order, layers: &Layers) -> Triggered {
+        let Order { trigger, profile, reply } = order;
+        let (start, events) = (Instant::now(), self.watch.events());
+        let wanted = Layers { profile: profile.clone().unwrap_or_else(|| layers.profile.clone()), ..layers.clone() };
+        let sources = Sources::read(&wanted);
+        if profile.is_none() {
+            self.known = Some(sources.clone());
+        }
+        Triggered { trigger, profile, sources, reply: Some(reply), start, events }
+    }
+
+    fn look_interval(&self) -> Duration {
+        Duration::from_millis(self.settings.poll_interval_millis)
+    }
+}
