@@ -6,6 +6,8 @@ mod check;
 mod models;
 mod places;
 mod plugins;
+mod profile;
+mod remote;
 mod segment;
 mod serve;
 
@@ -41,6 +43,8 @@ enum Command {
     Models(models::Models),
     /// List the installed plugins, or look at one file
     Plugins(plugins::Plugins),
+    /// Show, compare and switch profiles
+    Profile(profile::ProfileCommand),
     /// Validate profile, plugins and models without starting anything
     Check(check::Check),
 }
@@ -53,6 +57,7 @@ impl Arguments {
             Command::Segment(segment) => segment.run(),
             Command::Models(models) => models.run(),
             Command::Plugins(plugins) => plugins.run(),
+            Command::Profile(profile) => profile.run(),
             Command::Check(check) => check.run(),
         };
         match result {

@@ -47,11 +47,18 @@ pub(super) struct ProfileArguments {
     /// Profile to run: a file of the profile directory without its `.toml` [default: `default`, else `base`]
     #[arg(long, value_name = "NAME", env = "SEGUE_PROFILE")]
     profile: Option<String>,
+    #[command(flatten)]
+    source: ProfileSource,
+}
+
+/// Where profiles lie, and what overrides them.
+#[derive(Debug, Args)]
+pub(super) struct ProfileSource {
     /// Directory of profiles [default: `profiles` here, else beside the program]
-    #[arg(long, value_name = "DIR", env = "SEGUE_PROFILES")]
+    #[arg(long, global = true, value_name = "DIR", env = "SEGUE_PROFILES")]
     profiles: Option<PathBuf>,
     /// Override one key, as in `--set capture.jpeg_quality=40`; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     overrides: Vec<String>,
 }
 
@@ -61,9 +68,20 @@ impl ProfileArguments {
     }
 
     pub(super) fn layers(&self) -> Layers {
-        let directory = here_or_beside(&self.profiles, "profiles");
+        self.source.layers(self.profile.clone())
+    }
+}
+
+impl ProfileSource {
+    pub(super) fn directory(&self) -> PathBuf {
+        here_or_beside(&self.profiles, "profiles")
+    }
+
+    /// The layers of `profile`, or of the usual one.
+    pub(super) fn layers(&self, profile: Option<String>) -> Layers {
+        let directory = self.directory();
         let usual = || if directory.join("default.toml").exists() { "default" } else { "base" }.to_owned();
-        Layers { profile: self.profile.clone().unwrap_or_else(usual), directory, overrides: self.overrides.clone() }
+        Layers { profile: profile.unwrap_or_else(usual), directory, overrides: self.overrides.clone() }
     }
 }
 

@@ -1,10 +1,11 @@
 //! The configuration in force, key by key, and what differs between two of them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::{Profile, origins::Origins};
 
@@ -96,11 +97,14 @@ fn flatten(key: String, value: Value, each: &mut impl FnMut(String, Value)) {
     }
 }
 
-/// Tells one secret from another without telling it.
+/// Tells one secret from another, as long as this program runs, and nothing else of it.
 fn fingerprint(secret: &Value) -> Value {
+    static SALT: OnceLock<Uuid> = OnceLock::new();
+    let salted =
+        |secret: &str| Sha256::new().chain_update(SALT.get_or_init(Uuid::new_v4)).chain_update(secret).finalize();
     match secret.as_str() {
         None | Some("") => Value::String(String::new()),
-        Some(secret) => Value::String(format!("(set: {})", hex::encode(&Sha256::digest(secret)[..4]))),
+        Some(secret) => Value::String(format!("(set: {})", hex::encode(&salted(secret)[..4]))),
     }
 }
 
