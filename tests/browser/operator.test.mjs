@@ -75,6 +75,37 @@ test('an edited profile reaches every page that is open, and none of them connec
   }
 });
 
+test('a mode that gets another model, goes and comes back takes the page along', async (t) => {
+  const { profiles, server } = await serve(t);
+  const capture = { jpeg_quality: 50, max_dimension_px: 640 };
+  const extra = (variant) => `\n[modes.extra]\nrank = 9\nmodel = "selfie"\nvariant = "${variant}"\n`;
+  const visitor = await Visitor.arrive(t, { server });
+  const { page } = visitor;
+  await visitor.goLive();
+  profiles.write('stage', capture, extra('landscape'));
+  await page.locator('input[name="mode"][value="extra"]').waitFor({ state: 'attached' });
+  await visitor.choose('extra');
+  await visitor.isAnsweredBy('extra');
+
+  const model = await page.evaluate(() => window.segue.page.painted.mode.model);
+  profiles.write('stage', capture, extra('general'));
+  await page.waitForFunction((before) => window.segue.page.painted.mode.model !== before, model);
+  await visitor.isAnsweredBy('extra');
+
+  profiles.write('stage', capture);
+  await page.locator('#toast', { hasText: 'extra' }).waitFor();
+  await visitor.isAnsweredBy('fast');
+  assert.equal(await page.locator('input[name="mode"][value="extra"]').count(), 0);
+
+  profiles.write('stage', capture, extra('landscape'));
+  await visitor.isAnsweredBy('extra');
+  await visitor.sees(10);
+  const { dropped } = await page.evaluate(() => window.segue.stats.snapshot());
+  assert.equal(dropped.undecoded ?? 0, 0, 'every mask was read');
+  assert.deepEqual([visitor.sockets, visitor.closedSockets], [1, 0]);
+  assert.deepEqual(visitor.complaints, []);
+});
+
 test('the operator is let in by the token alone, and forgotten when told to', async (t) => {
   const { server } = await serve(t);
   const visitor = await Visitor.arrive(t, { server });

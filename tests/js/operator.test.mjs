@@ -57,6 +57,8 @@ describe('what the server says', () => {
     await assert.rejects(api.admin(TOKEN), { problem: 'unexpected', message: 'status 502' });
     admin.answers('POST /v1/admin/profile', { status: 404, json: { code: 'unknown_profile', message: 'there is no profile "x"' } });
     await assert.rejects(api.useProfile(TOKEN, 'x'), { problem: 'unknown_profile', message: 'there is no profile "x"' });
+    admin.answers('POST /v1/admin/profile', { status: 503, json: { code: 'stopping', message: 'the server is stopping' } });
+    await assert.rejects(api.useProfile(TOKEN, 'x'), { problem: 'refused', message: 'the server is stopping' });
     admin.isAway = true;
     await assert.rejects(api.admin(TOKEN), { problem: 'unreachable' });
   });
@@ -75,12 +77,15 @@ describe('what the server says', () => {
     await changing;
   });
 
-  test('of a change is the attempt, applied or rejected', async () => {
+  test('of a change is the attempt, applied or not', async () => {
     const { admin, api } = operatorSet();
     assert.equal((await api.useProfile(TOKEN, 'mobile')).outcome, 'applied');
     assert.deepEqual(admin.requests[0], { method: 'POST', path: '/v1/admin/profile', token: TOKEN, body: { profile: 'mobile' } });
     admin.answers('POST /v1/admin/reload', { status: 422, json: { code: 'rejected', message: 'faults', attempt: REJECTED } });
     assert.deepEqual((await api.readAgain(TOKEN)).faults, REJECTED.faults);
+    const superseded = { ...APPLIED, outcome: 'superseded', changes: [] };
+    admin.answers('POST /v1/admin/reload', { status: 409, json: { code: 'superseded', message: 'a newer edit came', attempt: superseded } });
+    assert.equal((await api.readAgain(TOKEN)).outcome, 'superseded');
   });
 
   test('a token that no header can carry is not sent', async () => {

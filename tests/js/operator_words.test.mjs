@@ -18,7 +18,7 @@ const applied = readAttempt(APPLIED);
 const rejected = readAttempt(REJECTED);
 
 test('every problem has words', () => {
-  for (const problem of ['unreachable', 'unauthorized', 'admin_off', 'unknown_profile', 'unexpected']) {
+  for (const problem of ['unreachable', 'unauthorized', 'admin_off', 'unknown_profile', 'refused', 'unexpected']) {
     assert.match(problemInWords(new OperatorError(problem)), /\w{4}/);
   }
   assert.equal(problemInWords(new OperatorError('admin_off', 'write security.admin_token')), 'write security.admin_token');
@@ -36,6 +36,7 @@ test('an attempt is told in a line', () => {
   assert.equal(outcomeInWords(applied), 'Applied: lan, generation 8, 1 value changed.');
   assert.equal(outcomeInWords(rejected), 'Rejected: lan has 1 fault. Generation 8 goes on serving.');
   assert.equal(outcomeInWords({ ...applied, outcome: 'unchanged' }), 'Unchanged: lan says what it said before.');
+  assert.equal(outcomeInWords({ ...applied, outcome: 'superseded' }), 'Superseded: a newer edit came before lan was ready.');
   assert.equal(outcomeInWords({ ...applied, outcome: 'postponed' }), 'postponed: lan, generation 8.');
   assert.match(standingInWords(rejected), /^Profile lan was rejected at .+\. Generation 8 goes on serving\.$/);
 });

@@ -274,12 +274,26 @@ describe('mode, view and clock', () => {
     }
   });
 
+  test('a session moved to a mode that still loads is in that one', () => {
+    const { server, session } = stageSet();
+    server.greet();
+    server.say({ type: 'modes', modes: [{ ...MODES[1], state: 'loading' }] });
+    server.say({ type: 'mode', mode: 'balanced', index: 1, state: 'loading', message: 'the mode fast is gone' });
+    assert.equal(session.modes.current.name, 'balanced');
+    assert.equal(session.modes.current.state, 'loading');
+    server.say({ type: 'modes', modes: [MODES[1]] });
+    assert.equal(session.modes.current.state, 'ready');
+  });
+
   test('a mode that goes while it loads is waited for no more', () => {
     const { server, session } = stageSet();
+    const notices = collect(session.noticed);
     server.greet();
     session.chooseMode('balanced');
     server.say({ type: 'modes', modes: [MODES[0]] });
+    server.say({ type: 'mode', mode: 'balanced', index: 1, state: 'unavailable', message: 'the mode balanced is gone' });
     assert.equal(session.modes.pending, undefined);
+    assert.deepEqual(notices.map(({ message }) => message), ['the mode balanced is gone']);
     server.say({ type: 'modes', modes: structuredClone(MODES) });
     assert.equal(server.socket.textsOf('mode').length, 2);
   });

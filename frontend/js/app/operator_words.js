@@ -9,7 +9,7 @@
 const LONGEST_VALUE = 200;
 
 /** @type {Record<string, string>} */
-const OUTCOME_WORDS = { applied: 'Applied', rejected: 'Rejected', unchanged: 'Unchanged' };
+const OUTCOME_WORDS = { applied: 'Applied', rejected: 'Rejected', unchanged: 'Unchanged', superseded: 'Superseded' };
 
 /** @type {Record<string, string>} */
 const TRIGGER_WORDS = { start: 'at the start', file: 'a file was edited', signal: 'by signal', admin: 'by an operator' };
@@ -28,6 +28,8 @@ export function problemInWords({ problem, message }) {
       return message || 'This server has no admin token, so nobody can change it from here. Set security.admin_token.';
     case 'unknown_profile':
       return message || 'There is no such profile.';
+    case 'refused':
+      return `The server refused: ${message}`;
     case 'unexpected':
       return `The server’s answer makes no sense here: ${message}`;
   }
@@ -53,6 +55,7 @@ export function outcomeInWords({ outcome, profile, generation, changes, faults }
   if (outcome === 'applied') return `Applied: ${profile}, generation ${generation}, ${counted(changes.length, 'value')} changed.`;
   if (outcome === 'rejected') return `Rejected: ${profile} has ${counted(faults.length, 'fault')}. Generation ${generation} goes on serving.`;
   if (outcome === 'unchanged') return `Unchanged: ${profile} says what it said before.`;
+  if (outcome === 'superseded') return `Superseded: a newer edit came before ${profile} was ready.`;
   return `${outcome}: ${profile}, generation ${generation}.`;
 }
 

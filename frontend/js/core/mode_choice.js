@@ -2,7 +2,7 @@
  * @import { Mode, ModeChanged } from './messages.js'
  *
  * @typedef {'refused' | 'unasked' | null} Turn What a `mode` message does to the user's choice: the mode asked for was
- *   refused, or the server named the mode that answers by itself.
+ *   refused, or the server said something of a mode by itself.
  */
 
 /**
@@ -84,14 +84,18 @@ export class ModeChoice {
    */
   follow(change) {
     this.#update(change);
-    if (change.state === 'loading') return null;
     const wasAsked = this.#pending === change.mode;
+    const isListed = this.named(change.mode) !== undefined;
+    // With its mode gone, the session is in the one that the server names, whether or not that is ready.
+    const isMoved = !wasAsked && (change.state === 'ready' || (isListed && !this.current));
+    if (change.state === 'loading' && !isMoved) return null;
     if (wasAsked) this.#pending = null;
-    if (change.state === 'ready') {
-      this.#isMoved = !wasAsked && change.mode !== this.#current;
+    if (change.state === 'ready' || isMoved) {
+      this.#isMoved = isMoved && change.mode !== this.#current;
       this.#current = change.mode;
-      return wasAsked ? null : 'unasked';
+      return isMoved ? 'unasked' : null;
     }
+    if (!isListed) return 'unasked'; // It stays wanted, should it come back.
     if (wasAsked) this.#wanted = this.#current;
     return wasAsked ? 'refused' : null;
   }

@@ -23,6 +23,9 @@ const READ_TIMEOUT_MILLIS = 10_000;
 /** A change is answered when its models are loaded and warm. */
 const CHANGE_TIMEOUT_MILLIS = 180_000;
 
+/** A refusal of these is told as an attempt: rejected, or superseded by a newer edit. */
+const CARRIES_ATTEMPT = [422, 409];
+
 /** What an operator asks of the server over HTTP. Whatever goes wrong is an OperatorError. */
 export class OperatorApi {
   #clock;
@@ -52,7 +55,7 @@ export class OperatorApi {
    *
    * @param {string} token
    * @param {string} profile
-   * @returns {Promise<Attempt>} Also one that was rejected.
+   * @returns {Promise<Attempt>} Also one that was not applied.
    */
   async useProfile(token, profile) {
     return this.#change('/v1/admin/profile', { token, json: { profile } });
@@ -62,7 +65,7 @@ export class OperatorApi {
    * Reads the profile's files again now.
    *
    * @param {string} token
-   * @returns {Promise<Attempt>} Also one that was rejected.
+   * @returns {Promise<Attempt>} Also one that was not applied.
    */
   async readAgain(token) {
     return this.#change('/v1/admin/reload', { token });
@@ -74,7 +77,7 @@ export class OperatorApi {
    */
   async #change(path, question) {
     const answer = await this.#ask(path, { ...question, method: 'POST', timeoutMillis: CHANGE_TIMEOUT_MILLIS });
-    if (answer.status === 422) return read({ ...answer, status: 200 }, (fields) => readAttempt(fields.attempt));
+    if (CARRIES_ATTEMPT.includes(answer.status)) return read({ ...answer, status: 200 }, (fields) => readAttempt(fields.attempt));
     return read(answer, readAttempt);
   }
 
@@ -138,7 +141,7 @@ function refusal(status, text) {
   if (status === 401) return new OperatorError('unauthorized', message);
   if (status === 403 && code === 'admin_off') return new OperatorError('admin_off', message);
   if (status === 404 && code === 'unknown_profile') return new OperatorError('unknown_profile', message);
-  return new OperatorError('unexpected', message || `status ${status}`);
+  return message ? new OperatorError('refused', message) : new OperatorError('unexpected', `status ${status}`);
 }
 
 /**

@@ -1,5 +1,6 @@
 /**
- * @typedef {'unreachable' | 'unauthorized' | 'admin_off' | 'unknown_profile' | 'unexpected'} OperatorProblem
+ * @typedef {'unreachable' | 'unauthorized' | 'admin_off' | 'unknown_profile' | 'refused' | 'unexpected'} OperatorProblem
+ *   `refused` is for a reason of the server's own; `unexpected` is an answer that says nothing.
  */
 
 /** The server did not do what the operator asked, for a reason that has words. */

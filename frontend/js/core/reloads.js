@@ -12,7 +12,7 @@
  * @property {string} at ISO 8601.
  * @property {string} trigger `start`, `file`, `signal` or `admin`.
  * @property {string} profile
- * @property {string} outcome `applied`, `rejected` or `unchanged`.
+ * @property {string} outcome `applied`, `rejected`, `unchanged` or `superseded`.
  * @property {number} generation In force after it.
  * @property {Change[]} changes
  * @property {string[]} faults Each with file, line, key and the mend.

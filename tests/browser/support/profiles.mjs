@@ -13,10 +13,10 @@ export class Profiles {
     cpSync(ours, this.directory, { recursive: true });
   }
 
-  /** A profile over `base` with these values in its `[capture]`. */
-  write(name, capture) {
+  /** A profile over `base` with these values in its `[capture]`, and more tables as text. */
+  write(name, capture, more = '') {
     const lines = Object.entries(capture).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`);
-    writeFileSync(this.#path(name), `extends = "base"\n\n[capture]\n${lines.join('')}`);
+    writeFileSync(this.#path(name), `extends = "base"\n\n[capture]\n${lines.join('')}${more}`);
   }
 
   /** Edits the file as an operator would: one text becomes another, the rest stays. */
