@@ -261,6 +261,17 @@ describe('deeds', () => {
     assert.equal(operator.outcome.outcome, 'applied');
   });
 
+  test('what became of a deed is told until something newer happened', async () => {
+    const { clock, admin, operator } = await signedIn();
+    await operator.readAgain();
+    await settled();
+    assert.equal(operator.outcome.outcome, 'unchanged');
+    admin.answers('GET /v1/reloads', reloadsWith(null, [{ ...APPLIED, number: 5 }, APPLIED]));
+    clock.advance(2000);
+    await settled();
+    assert.equal(operator.outcome, null);
+  });
+
   test('a profile that is gone is said, and the token stays', async () => {
     const { admin, operator } = await signedIn();
     admin.answers('POST /v1/admin/profile', { status: 404, json: { code: 'unknown_profile', message: 'there is no profile "x"' } });

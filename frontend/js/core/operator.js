@@ -78,7 +78,7 @@ export class Operator {
     return this.#deed;
   }
 
-  /** What became of the last deed. */
+  /** What became of the last deed, until something newer happened. */
   get outcome() {
     return this.#outcome;
   }
@@ -157,6 +157,8 @@ export class Operator {
     this.#admission = admission;
     this.#reloads = reloads;
     this.#problem = null;
+    const newest = reloads.attempts[0]?.number ?? 0;
+    if (this.#outcome && !(this.#outcome instanceof OperatorError) && newest > this.#outcome.number) this.#outcome = null;
     this.changed.emit();
   }
 
