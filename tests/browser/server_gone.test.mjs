@@ -18,8 +18,7 @@ test('the server goes and comes back: the stream resumes by itself, mode and vie
   assert.match(await page.textContent('#notice-countdown'), /^Trying again in \d+ s$/);
   assert.equal(await page.evaluate(() => window.segue.session.inFlightCount), 0);
 
-  const again = await SegueServer.start({ port: server.port });
-  t.after(() => again.close());
+  await SegueServer.startFor(t, { port: server.port });
   await visitor.reads('Live');
   await visitor.sees(5);
   if (mode) await visitor.isAnsweredBy(mode);

@@ -119,6 +119,49 @@ describe('results', () => {
     assert.match((await dropped).message, /class id 2 is beyond the mode's 2 classes/);
   });
 
+  test('a result of a model that was replaced meanwhile is read with the labels it was made with', async () => {
+    const { clock, server, session } = stageSet();
+    server.greet();
+    const before = session.sendFrame(encodedFrame(clock));
+    const after = session.sendFrame(encodedFrame(clock));
+    const replacement = { ...MODES[0], index: 2, labels: ['background', 'cat', 'dog'] };
+    server.say({ type: 'modes', modes: [replacement, MODES[1]] });
+    const late = next(session.resultDecoded);
+    server.answer(before.frameId, { mode: 0 });
+    assert.deepEqual((await late).mode.labels, ['background', 'person']);
+    const fresh = next(session.resultDecoded);
+    server.answer(after.frameId, { mode: 2, payload: deflateRawSync(Buffer.from([8, 2])) });
+    assert.deepEqual((await fresh).mode.labels, ['background', 'cat', 'dog']);
+    assert.equal(session.modes.current.index, 2);
+  });
+
+  test('an index that is given to another mode means that one', () => {
+    const { server, session } = stageSet();
+    server.greet();
+    server.say({ type: 'modes', modes: [{ ...MODES[0], index: 2 }] });
+    assert.equal(session.modes.at(1).name, 'balanced');
+    server.say({ type: 'modes', modes: [{ ...MODES[0], index: 1 }] });
+    assert.equal(session.modes.at(1).name, 'fast');
+  });
+
+  test('a new session knows no index of the one before', () => {
+    const { clock, server, session } = stageSet();
+    server.greet();
+    server.hangUp();
+    clock.advance(20_000);
+    server.greet({ modes: [MODES[0]] });
+    assert.equal(session.modes.at(1), undefined);
+  });
+
+  test('a mode message with a new index leaves the labels of the old one alone', () => {
+    const { server, session } = stageSet();
+    server.greet();
+    server.say({ type: 'mode', mode: 'fast', index: 2, state: 'ready', message: '' });
+    assert.deepEqual([0, 2].map((index) => session.modes.at(index).name), ['fast', 'fast']);
+    assert.equal(session.modes.at(0).index, 0);
+    assert.equal(session.modes.current.index, 2);
+  });
+
   test('malformed messages are reported and passed over', () => {
     const { server, session } = stageSet();
     server.greet();
@@ -207,6 +250,62 @@ describe('mode, view and clock', () => {
     assert.deepEqual(server.socket.textsOf('mode'), []);
     server.say({ type: 'modes', modes: structuredClone(MODES) });
     assert.deepEqual(server.socket.textsOf('mode'), [{ type: 'mode', mode: 'balanced' }]);
+  });
+
+  test('a mode that is taken away is left with a word, and asked for again when it is back', () => {
+    const gone = { type: 'mode', mode: 'fast', index: 0, state: 'ready', message: 'the mode balanced is gone' };
+    const without = { type: 'modes', modes: [MODES[0]] };
+    for (const messages of [[without, gone], [gone, without]]) {
+      const { clock, server, session } = stageSet();
+      const notices = collect(session.noticed);
+      server.greet();
+      session.chooseMode('balanced');
+      server.say({ type: 'mode', mode: 'balanced', index: 1, state: 'ready', message: '' });
+      for (const message of messages) server.say(message);
+      assert.equal(session.modes.current.name, 'fast');
+      assert.deepEqual(notices.map(({ message }) => message), ['the mode balanced is gone']);
+      assert.equal(server.socket.textsOf('mode').length, 1, 'it is not asked for while it is gone');
+      server.say({ type: 'modes', modes: [MODES[0], { ...MODES[1], index: 2 }] });
+      assert.equal(server.socket.textsOf('mode').length, 2);
+      server.hangUp();
+      clock.advance(20_000);
+      server.greet();
+      assert.deepEqual(server.socket.textsOf('mode'), [{ type: 'mode', mode: 'balanced' }]);
+    }
+  });
+
+  test('a session moved to a mode that still loads is in that one', () => {
+    const { server, session } = stageSet();
+    server.greet();
+    server.say({ type: 'modes', modes: [{ ...MODES[1], state: 'loading' }] });
+    server.say({ type: 'mode', mode: 'balanced', index: 1, state: 'loading', message: 'the mode fast is gone' });
+    assert.equal(session.modes.current.name, 'balanced');
+    assert.equal(session.modes.current.state, 'loading');
+    server.say({ type: 'modes', modes: [MODES[1]] });
+    assert.equal(session.modes.current.state, 'ready');
+  });
+
+  test('a mode that goes while it loads is waited for no more', () => {
+    const { server, session } = stageSet();
+    const notices = collect(session.noticed);
+    server.greet();
+    session.chooseMode('balanced');
+    server.say({ type: 'modes', modes: [MODES[0]] });
+    server.say({ type: 'mode', mode: 'balanced', index: 1, state: 'unavailable', message: 'the mode balanced is gone' });
+    assert.equal(session.modes.pending, undefined);
+    assert.deepEqual(notices.map(({ message }) => message), ['the mode balanced is gone']);
+    server.say({ type: 'modes', modes: structuredClone(MODES) });
+    assert.equal(server.socket.textsOf('mode').length, 2);
+  });
+
+  test('limits, modes and a hello each say that the server is configured anew', () => {
+    const { server, session } = stageSet();
+    const told = collect(session.configured);
+    server.greet();
+    server.say({ type: 'limits', generation: 8, ...LIMITS });
+    server.say({ type: 'modes', modes: structuredClone(MODES) });
+    server.say({ type: 'mode', mode: 'balanced', index: 1, state: 'loading', message: '' });
+    assert.equal(told.length, 3);
   });
 
   test('the clock of the shortest round trip wins', () => {

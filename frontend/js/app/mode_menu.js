@@ -5,6 +5,8 @@
  * @typedef {{ label: HTMLLabelElement, input: HTMLInputElement, detail: HTMLElement, state: HTMLElement }} Row
  */
 
+import { part } from './part.js';
+
 const STATE_WORDS = { ready: '', loading: 'loading', unavailable: 'unavailable' };
 
 /** The server's modes, the serving one checked. It shows what the server says, not what was clicked. */
@@ -58,9 +60,9 @@ export class ModeMenu {
     input.value = name;
     if (position <= 9) input.setAttribute('aria-keyshortcuts', String(position));
     input.addEventListener('change', () => this.#session.chooseMode(name));
-    const title = part('choice-title', name);
-    const state = part('choice-state');
-    const detail = part('choice-detail');
+    const title = part('span', 'choice-title', name);
+    const state = part('span', 'choice-state');
+    const detail = part('span', 'choice-detail');
     label.append(input, title, state, detail);
     return { label, input, detail, state };
   }
@@ -79,15 +81,4 @@ function renderRow(row, mode, isChosen, isOpen, isPending) {
   row.label.dataset.state = isPending ? 'loading' : mode.state;
   row.state.textContent = isPending ? STATE_WORDS.loading : STATE_WORDS[mode.state];
   row.detail.textContent = mode.state === 'unavailable' && mode.message ? mode.message : mode.model || mode.backend;
-}
-
-/**
- * @param {string} className
- * @param {string} [text]
- */
-function part(className, text = '') {
-  const element = document.createElement('span');
-  element.className = className;
-  element.textContent = text;
-  return element;
 }

@@ -9,6 +9,7 @@
 
 import { CameraError } from './camera_error.js';
 import { Capture } from './capture.js';
+import { find } from './find.js';
 import { FrameKeeper } from './frame_keeper.js';
 import { Legend } from './legend.js';
 import { ModeMenu } from './mode_menu.js';
@@ -216,16 +217,4 @@ export class Page {
     find('server-version').textContent = serverVersion || '–';
     find('round-trip').textContent = clockSync.best ? `${(clockSync.best.roundTripMicros / 1000).toFixed(1)} ms away` : '–';
   }
-}
-
-/**
- * @template {HTMLElement} [T=HTMLElement]
- * @param {string} id
- * @param {new () => T} [kind]
- * @returns {T}
- */
-function find(id, kind) {
-  const element = document.getElementById(id);
-  if (!(element instanceof (kind ?? HTMLElement))) throw new Error(`the page has no ${kind?.name ?? 'element'} #${id}`);
-  return /** @type {T} */ (element);
 }

@@ -7,7 +7,11 @@
  * @property {(position: number) => void} mode
  */
 
-/** Keys for the whole page. A focused button or switch keeps its own use of the space bar. */
+/** What takes every key for itself, and what takes the space bar. */
+const TAKES_TEXT = 'input[type="password"], input[type="text"], textarea, select';
+const TAKES_SPACE = 'button, a, summary, input[type="checkbox"]';
+
+/** Keys for the whole page. A focused control keeps its own use of them. */
 export class Shortcuts {
   #actions;
   /** @param {KeyboardEvent} event */
@@ -26,10 +30,10 @@ export class Shortcuts {
   /** @param {KeyboardEvent} event */
   #press(event) {
     if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
-    if (event.target instanceof Element && event.target.closest('dialog')) return;
+    if (event.target instanceof Element && event.target.closest(`dialog, ${TAKES_TEXT}`)) return;
     const { key } = event;
     if (key === ' ') {
-      if (event.target instanceof Element && event.target.closest('button, a, input[type="checkbox"]')) return;
+      if (event.target instanceof Element && event.target.closest(TAKES_SPACE)) return;
       event.preventDefault();
       this.#actions.toggle();
     } else if (key >= '1' && key <= '9') this.#actions.mode(Number(key));

@@ -1,5 +1,5 @@
 /**
- * @import { EncodedFrame } from '../core/session.js'
+ * @import { EncodedFrame } from '../core/frame_pump.js'
  *
  * @typedef {{ jpeg: ArrayBuffer, widthPx: number, heightPx: number, capturedAt: number, startedAt: number, encodedAt: number }} WorkerReply
  * @typedef {{ readable: ReadableStream<VideoFrame> }} TrackProcessor Chromium's MediaStreamTrackProcessor.

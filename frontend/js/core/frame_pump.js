@@ -1,6 +1,14 @@
 /**
  * @import { Clock } from './clock.js'
- * @import { EncodedFrame, Session } from './session.js'
+ * @import { Session } from './session.js'
+ *
+ * @typedef {object} EncodedFrame
+ * @property {Uint8Array<ArrayBuffer>} jpeg
+ * @property {number} widthPx
+ * @property {number} heightPx
+ * @property {number} capturedAt
+ * @property {number} startedAt Encoding began.
+ * @property {number} encodedAt
  *
  * @typedef {object} FrameEncoder
  * @property {(settings: { maxDimensionPx: number, jpegQuality: number }) => Promise<EncodedFrame>} next

@@ -30,6 +30,7 @@
  * @typedef {Hello | LimitsChanged | ModeChanged | ModesChanged | Dropped | ClockReply | ServerError | Unknown} ServerMessage
  */
 
+import { list, number, object, optionalString, parseObject, string } from './fields.js';
 import { ProtocolError } from './protocol_error.js';
 
 /** @type {readonly string[]} */
@@ -40,7 +41,7 @@ const MODE_STATES = ['ready', 'loading', 'unavailable'];
  * @returns {ServerMessage}
  */
 export function readMessage(text) {
-  const fields = parseObject(text);
+  const fields = parseObject(text, 'a text message');
   switch (fields.type) {
     case 'hello':
       return {
@@ -86,19 +87,6 @@ export function readMessage(text) {
 }
 
 /**
- * @param {string} text
- * @returns {Record<string, unknown>}
- */
-function parseObject(text) {
-  try {
-    return object(JSON.parse(text), 'the message');
-  } catch (cause) {
-    if (cause instanceof ProtocolError) throw cause;
-    throw new ProtocolError('a text message is not JSON', { cause });
-  }
-}
-
-/**
  * @param {unknown} value
  * @returns {Mode[]}
  */
@@ -140,55 +128,6 @@ function readState(fields) {
   const state = string(fields, 'state');
   if (!MODE_STATES.includes(state)) throw new ProtocolError(`a mode cannot be "${state}"`);
   return /** @type {ModeState} */ (state);
-}
-
-/**
- * @param {unknown} value
- * @param {string} name
- * @returns {Record<string, unknown>}
- */
-function object(value, name) {
-  if (typeof value !== 'object' || value === null) throw new ProtocolError(`${name} is not an object`);
-  return /** @type {Record<string, unknown>} */ (value);
-}
-
-/**
- * @param {Record<string, unknown>} fields
- * @param {string} key
- * @returns {string}
- */
-function string(fields, key) {
-  const value = fields[key];
-  if (typeof value !== 'string') throw new ProtocolError(`${key} is not a string`);
-  return value;
-}
-
-/**
- * @param {Record<string, unknown>} fields
- * @param {string} key
- * @returns {string}
- */
-function optionalString(fields, key) {
-  return fields[key] == null ? '' : string(fields, key);
-}
-
-/**
- * @param {Record<string, unknown>} fields
- * @param {string} key
- * @returns {number}
- */
-function number(fields, key) {
-  const value = fields[key];
-  if (typeof value !== 'number') throw new ProtocolError(`${key} is not a number`);
-  return value;
-}
-
-/**
- * @param {unknown} value
- * @returns {unknown[]}
- */
-function list(value) {
-  return Array.isArray(value) ? value : [];
 }
 
 /**

@@ -1,17 +1,10 @@
 /**
  * @import { Clock } from './clock.js'
  * @import { Connection } from './connection.js'
+ * @import { EncodedFrame } from './frame_pump.js'
  * @import { Mask } from './mask.js'
- * @import { Dropped, Limits, Mode, ServerMessage } from './messages.js'
+ * @import { Dropped, Limits, Mode, ModeChanged, ServerMessage } from './messages.js'
  * @import { Result } from './wire.js'
- *
- * @typedef {object} EncodedFrame
- * @property {Uint8Array<ArrayBuffer>} jpeg
- * @property {number} widthPx
- * @property {number} heightPx
- * @property {number} capturedAt
- * @property {number} startedAt Encoding began.
- * @property {number} encodedAt
  *
  * @typedef {object} DecodedResult
  * @property {Result} result
@@ -52,6 +45,8 @@ export class Session {
   frameDropped = new Signal();
   /** @type {Signal<Notice>} */
   noticed = new Signal();
+  /** The server said anew what it is configured to: limits or modes, pushed or in a hello. @type {Signal<void>} */
+  configured = new Signal();
 
   modes = new ModeChoice();
   clockSync = new ClockSync();
@@ -178,19 +173,21 @@ export class Session {
         this.#requestMode();
         this.#syncClock();
         this.#cancelTick = this.#clock.after(TICK_MILLIS, () => this.#tick());
+        this.configured.emit();
         break;
       case 'limits':
         this.generation = message.generation;
         this.limits = message.limits;
         this.changed.emit();
+        this.configured.emit();
         break;
       case 'mode':
-        if (this.modes.follow(message)) this.noticed.emit({ code: 'mode_unavailable', message: message.message });
-        this.#requestMode();
+        this.#followMode(message);
         break;
       case 'modes':
         this.modes.replaceAll(message.modes);
         this.#requestMode();
+        this.configured.emit();
         break;
       case 'dropped':
         if (this.#inFlight.settle(message.frameId)) this.frameDropped.emit(message);
@@ -205,6 +202,14 @@ export class Session {
         return;
     }
     this.slotFreed.emit();
+  }
+
+  /** @param {ModeChanged} change */
+  #followMode(change) {
+    const turn = this.modes.follow(change);
+    if (turn === 'refused') this.noticed.emit({ code: 'mode_unavailable', message: change.message });
+    if (turn === 'unasked' && change.message) this.noticed.emit({ code: 'mode_gone', message: change.message });
+    this.#requestMode();
   }
 
   /**

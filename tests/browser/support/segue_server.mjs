@@ -18,8 +18,17 @@ export class SegueServer {
     this.url = url;
   }
 
-  static async start({ port = 0 } = {}) {
-    const process = spawn(binary, ['serve', '--listen', `127.0.0.1:${port}`], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  /**
+   * @param {{ port?: number, profiles?: string, profile?: string, set?: string[] }} [options] `profiles` is a directory,
+   *   `set` has `key=value` pairs.
+   */
+  static async start({ port = 0, profiles, profile, set = [] } = {}) {
+    const options = [
+      ...(profiles ? ['--profiles', profiles] : []),
+      ...(profile ? ['--profile', profile] : []),
+      ...set.flatMap((pair) => ['--set', pair]),
+    ];
+    const process = spawn(binary, ['serve', '--listen', `127.0.0.1:${port}`, ...options], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
     let log = '';
     process.stderr.on('data', (text) => (log = (log + text).slice(-4000)));
     for await (const line of createInterface({ input: process.stdout })) {
@@ -27,6 +36,13 @@ export class SegueServer {
       if (ready) return new SegueServer(process, ready[1]);
     }
     throw new Error(`the server ended before it was ready:\n${log}`);
+  }
+
+  /** One that ends with the test `t`. */
+  static async startFor(t, options) {
+    const server = await SegueServer.start(options);
+    t.after(() => server.close());
+    return server;
   }
 
   get port() {

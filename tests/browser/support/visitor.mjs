@@ -20,31 +20,33 @@ export const CAMERA = {
   none: ['--use-fake-device-for-media-stream=device-count=0', '--use-fake-ui-for-media-stream'],
 };
 
-/** Someone with a browser on the page of a server of their own. */
+/** Someone with a browser of their own on the page of a server. */
 export class Visitor {
   /** What the console and the browser complained about. */
   complaints = [];
   sockets = 0;
-  #browser;
+  closedSockets = 0;
 
-  constructor(server, browser, page) {
+  constructor(server, page) {
     this.server = server;
     this.page = page;
-    this.#browser = browser;
     page.on('console', (message) => message.type() === 'error' && this.complaints.push(message.text()));
     page.on('pageerror', (error) => this.complaints.push(String(error)));
-    page.on('websocket', () => (this.sockets += 1));
+    page.on('websocket', (socket) => {
+      this.sockets += 1;
+      socket.on('close', () => (this.closedSockets += 1));
+    });
   }
 
-  static async arrive(t, { camera = CAMERA.clip, viewport = { width: 1280, height: 800 }, hostName, isAt = 'Ready' } = {}) {
-    const server = await SegueServer.start();
-    t.after(() => server.close());
+  /** On the page of `server`, or of one of their own. */
+  static async arrive(t, { camera = CAMERA.clip, viewport = { width: 1280, height: 800 }, hostName, isAt = 'Ready', server } = {}) {
+    server ??= await SegueServer.startFor(t);
     const hosts = hostName ? [`--host-resolver-rules=MAP ${hostName} 127.0.0.1`] : [];
     const browser = await chromium.launch({ executablePath: process.env.SEGUE_CHROMIUM ?? '/usr/bin/chromium', args: [...FLAGS, ...camera, ...hosts] });
     t.after(() => browser.close());
     const page = await browser.newPage({ viewport });
     page.setDefaultTimeout(WAIT.timeout);
-    const visitor = new Visitor(server, browser, page);
+    const visitor = new Visitor(server, page);
     await page.addInitScript(() => {
       document.addEventListener('securitypolicyviolation', (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
     });
