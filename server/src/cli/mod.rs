@@ -2,6 +2,7 @@
 //!
 //! Architecture invariant: a subcommand says on stdout what was asked for, and everything else on stderr.
 
+mod bench;
 mod check;
 mod models;
 mod places;
@@ -43,6 +44,8 @@ enum Command {
     Models(models::Models),
     /// List the installed plugins, or look at one file
     Plugins(plugins::Plugins),
+    /// Measure the running program
+    Bench(bench::Bench),
     /// Show, compare and switch profiles
     Profile(profile::ProfileCommand),
     /// Validate profile, plugins and models without starting anything
@@ -57,6 +60,7 @@ impl Arguments {
             Command::Segment(segment) => segment.run(),
             Command::Models(models) => models.run(),
             Command::Plugins(plugins) => plugins.run(),
+            Command::Bench(bench) => bench.run(),
             Command::Profile(profile) => profile.run(),
             Command::Check(check) => check.run(),
         };
