@@ -22,7 +22,7 @@ fn stderr(output: &Output) -> String {
 #[test]
 fn help_teaches_every_command() -> Result<()> {
     let help = stdout(&run(&["--help"])?);
-    for command in ["serve", "segment", "models", "plugins", "check"] {
+    for command in ["serve", "segment", "models", "plugins", "profile", "bench", "check"] {
         assert!(help.contains(command), "{help}");
         let output = run(&[command, "--help"])?;
         assert_eq!(output.status.code(), Some(0));
@@ -36,7 +36,7 @@ fn help_teaches_every_command() -> Result<()> {
 fn a_check_of_what_is_shipped_finds_nothing() -> Result<()> {
     let output = run(&["check"])?;
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
-    assert_snapshot!(stdout(&output), @"All is right: the profile, its modes (2), the plugins (1)");
+    assert_snapshot!(stdout(&output), @"All is right: profiles (8), modes (2), plugins (1)");
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use super::{
     places::{PlaceArguments, ProfileArguments, find_plugins},
 };
 use crate::{
-    config::{Loaded, Origins, Profile},
+    config::{Faults, Loaded, ModeSettings, Origins, load},
     model::{CatalogError, Places, try_load},
     plugin_host::FoundPlugin,
 };
@@ -15,8 +15,8 @@ use crate::{
 /// Arguments of `segue check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Loads every mode once, as the server would, and prints one line per fault, with its place and its mend. A profile's faults end with 2, \
-    those of plugins and models with 1."
+    after_help = "Checks the profile that --profile names, or every profile of the directory. Loads every mode once, as the server would, and \
+    prints one line per fault, with its place and its mend. A profile's faults end with 2, those of plugins and models with 1."
 )]
 pub(super) struct Check {
     #[command(flatten)]
@@ -27,20 +27,48 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self) -> CliResult {
-        let Loaded { profile, origins } = self.profile.load()?;
+        let profiles = self.load_profiles()?;
         let places = self.places.places()?;
         let (backends, mut faults) = check_plugins(&places)?;
         faults.extend(check_catalog(&places)?);
-        faults.extend(check_modes(&profile, &origins, &places, &backends));
+        let mut checked: Vec<ModeSettings> = Vec::new();
+        for Loaded { profile, origins } in &profiles {
+            for (name, mode) in &profile.modes {
+                // Most profiles have their modes from the base.
+                if !checked.iter().any(|known| known.loads_the_same_as(mode)) {
+                    faults.extend(check_mode(name, mode, origins, &places, &backends));
+                    checked.push(mode.clone());
+                }
+            }
+        }
         if faults.is_empty() {
-            println!(
-                "All is right: the profile, its modes ({}), the plugins ({})",
-                profile.modes.len(),
-                backends.len()
-            );
+            let (profiles, modes, plugins) = (profiles.len(), checked.len(), backends.len());
+            println!("All is right: profiles ({profiles}), modes ({modes}), plugins ({plugins})");
             return Ok(());
         }
         Err(Failure::does_not_hold(faults.join("\nsegue: ")))
+    }
+
+    /// The profile that is named, or all of them; every fault of any.
+    fn load_profiles(&self) -> Result<Vec<Loaded>, Failure> {
+        let (mut profiles, mut faults) = (Vec::new(), Vec::new());
+        for layers in self.profile.all_layers()? {
+            match load(&layers) {
+                Ok(loaded) => profiles.push(loaded),
+                Err(Faults(found)) => faults.extend(found),
+            }
+        }
+        if profiles.is_empty() && faults.is_empty() {
+            return Err(Failure::wrong_usage("the profile directory has no profile; name another with --profiles"));
+        }
+        // A fault of the base is one of all that extend it.
+        let mut lines: Vec<String> = Vec::new();
+        for line in faults.iter().map(ToString::to_string) {
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        if lines.is_empty() { Ok(profiles) } else { Err(Failure::wrong_usage(lines.join("\nsegue: "))) }
     }
 }
 
@@ -64,37 +92,37 @@ fn check_catalog(places: &Places) -> Result<Vec<String>, Failure> {
     Ok(names.iter().filter_map(|name| catalog.entry(name).err()).map(|error| error.to_string()).collect())
 }
 
-fn check_modes(profile: &Profile, origins: &Origins, places: &Places, backends: &[String]) -> Vec<String> {
-    let (catalog, weights) = (places.catalog(), places.weights());
-    let mut faults = Vec::new();
-    for (name, mode) in &profile.modes {
-        let mut fault =
-            |key: &str, what: String| faults.push(origins.fault(&format!("modes.{name}.{key}"), what).to_string());
-        let entry = match catalog.entry(&mode.model) {
-            Ok(entry) => entry,
-            // `check_catalog` has told every other error.
-            Err(CatalogError::Unknown { known, .. }) => {
-                fault("model", format!("there is no model {:?} in the catalog; there are: {known}", mode.model));
-                continue;
-            }
-            Err(_told) => continue,
-        };
-        if !backends.contains(&entry.backend) {
-            let directory = places.plugins.display();
-            fault("model", format!("{:?} needs the plugin {:?}, and {directory} has none", mode.model, entry.backend));
+fn check_mode(
+    name: &str,
+    mode: &ModeSettings,
+    origins: &Origins,
+    places: &Places,
+    backends: &[String],
+) -> Option<String> {
+    let fault = |key: &str, what: String| Some(origins.fault(&format!("modes.{name}.{key}"), what).to_string());
+    let entry = match places.catalog().entry(&mode.model) {
+        Ok(entry) => entry,
+        Err(CatalogError::Unknown { known, .. }) => {
+            return fault("model", format!("there is no model {:?} in the catalog; there are: {known}", mode.model));
         }
-        match entry.variant(&mode.model, &mode.variant) {
-            Ok(Some(variant)) if weights.find(&mode.model, variant).is_none() => {
-                fault("model", format!("{} is not here; run `segue models pull {}`", variant.file, mode.model));
-            }
-            Ok(_) if !backends.contains(&entry.backend) => {}
-            Ok(_) => {
-                if let Err(error) = try_load(places, mode) {
-                    fault(error.key(mode), error.to_string());
-                }
-            }
-            Err(error) => fault("variant", error.to_string()),
-        }
+        // `check_catalog` has told every other error.
+        Err(_told) => return None,
+    };
+    if !backends.contains(&entry.backend) {
+        let directory = places.plugins.display();
+        return fault(
+            "model",
+            format!("{:?} needs the plugin {:?}, and {directory} has none", mode.model, entry.backend),
+        );
     }
-    faults
+    match entry.variant(&mode.model, &mode.variant) {
+        Ok(Some(variant)) if places.weights().find(&mode.model, variant).is_none() => {
+            fault("model", format!("{} is not here; run `segue models pull {}`", variant.file, mode.model))
+        }
+        Ok(_) => {
+            let error = try_load(places, mode).err()?;
+            fault(error.key(mode), error.to_string())
+        }
+        Err(error) => fault("variant", error.to_string()),
+    }
 }

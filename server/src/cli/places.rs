@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Failure;
 use crate::{
-    config::{Layers, Loaded, load},
+    config::{Layers, Loaded, load, profile_names},
     model::Places,
     plugin_host::{FoundPlugin, find},
 };
@@ -70,10 +70,27 @@ impl ProfileArguments {
     pub(super) fn layers(&self) -> Layers {
         self.source.layers(self.profile.clone())
     }
+
+    /// The layers of the profile that is named, or of every profile there is.
+    pub(super) fn all_layers(&self) -> Result<Vec<Layers>, Failure> {
+        let names = match &self.profile {
+            Some(name) => vec![name.clone()],
+            None => self.source.names()?,
+        };
+        Ok(names.into_iter().map(|name| self.source.layers(Some(name))).collect())
+    }
 }
 
 impl ProfileSource {
-    pub(super) fn directory(&self) -> PathBuf {
+    /// The names of all profiles.
+    pub(super) fn names(&self) -> Result<Vec<String>, Failure> {
+        let directory = self.directory();
+        profile_names(&directory).map_err(|error| {
+            Failure::wrong_usage(format!("{}: {error}; name the directory with --profiles", directory.display()))
+        })
+    }
+
+    fn directory(&self) -> PathBuf {
         here_or_beside(&self.profiles, "profiles")
     }
 

@@ -8,7 +8,7 @@ use super::{
     places::ProfileSource,
     remote::{self, RemoteArguments},
 };
-use crate::config::{Change, changes, load, profile_names, schema};
+use crate::config::{Change, changes, load, schema};
 
 /// Arguments of `segue profile`.
 #[derive(Debug, Args)]
@@ -116,10 +116,7 @@ impl ProfileCommand {
     }
 
     fn list(&self) -> CliResult {
-        let directory = self.source.directory();
-        let names = profile_names(&directory).map_err(|error| {
-            Failure::wrong_usage(format!("{}: {error}; name the directory with --profiles", directory.display()))
-        })?;
+        let names = self.source.names()?;
         match self.json {
             true => println!("{}", json!(names)),
             false => println!("{}", names.join("\n")),
