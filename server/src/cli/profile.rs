@@ -45,7 +45,7 @@ enum Command {
     },
     /// List the profiles there are
     List,
-    /// Switch a running server to another profile; every browser follows
+    /// Switch a running server to another profile until it stops; every browser follows
     Use {
         /// The profile
         name: String,

@@ -63,7 +63,7 @@ impl fmt::Display for Expected {
             (Some("integer"), ..) => f.write_str("a whole number"),
             (Some("boolean"), ..) => f.write_str("true or false"),
             (Some("array"), ..) => f.write_str("a list, as in [\"one\", \"two\"]"),
-            (_, ..) => match &schema["examples"][0] {
+            _ => match &schema["examples"][0] {
                 Value::String(example) => write!(f, "a text in quotes, as in {example:?}"),
                 _ => f.write_str("a text in quotes"),
             },

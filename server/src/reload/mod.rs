@@ -10,11 +10,13 @@ mod receipts;
 mod triggers;
 
 use std::{
+    panic::AssertUnwindSafe,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use receipts::{Receipt, Receipts, ReloadOutcome, Trigger};
@@ -151,7 +153,11 @@ impl Reloader {
             Some(triggered) => Some(triggered),
             None => self.triggers.next(&self.layers).await,
         } {
-            newer = self.attempt(triggered).await;
+            // Whatever an edit makes panic, the next one is to be followed again.
+            newer = AssertUnwindSafe(self.attempt(triggered)).catch_unwind().await.unwrap_or_else(|_told| {
+                tracing::error!("A reload panicked: what was in force stays in force");
+                None
+            });
         }
     }
 
