@@ -1,7 +1,8 @@
-//! Segue's own commands: `cargo xtask serve`, `cargo xtask test`, `cargo xtask bench`.
+//! Segue's own commands: `cargo xtask serve`, `cargo xtask test`, `cargo xtask fuzz`, `cargo xtask bench`.
 
 mod build;
 mod command;
+mod fuzz;
 mod install;
 mod tests;
 
@@ -15,7 +16,7 @@ use crate::{
     command::{root, run, tool},
 };
 
-/// Build, serve, test and measure Segue.
+/// Build, serve, test, fuzz and measure Segue.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask")]
 struct Arguments {
@@ -35,11 +36,23 @@ enum Command {
     Build,
     /// Install what the tests need, and run every test
     Test {
-        /// The second tier, too: heavy real parts, hundreds of MB each
+        /// The second tier, too: what takes minutes or hundreds of MB
         #[arg(long)]
         all: bool,
-        /// Only these steps (see the headings of a run); all of them when none is named
+        /// Only these steps, of either tier (see the headings of a run); a tier's all when none is named
         steps: Vec<String>,
+    },
+    /// Look for inputs that break what reads them, guided by coverage. Needs a C++ compiler
+    Fuzz {
+        /// Which targets; all of them when none is named
+        #[arg(value_name = "TARGET")]
+        targets: Vec<String>,
+        /// How long to fuzz each target, in seconds
+        #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+        seconds: u64,
+        /// Run only this input, such as one that found a fault
+        #[arg(long, value_name = "FILE", conflicts_with = "seconds")]
+        input: Option<PathBuf>,
     },
     /// Measure the kernels beside ONNX Runtime in one run
     Bench {
@@ -70,6 +83,8 @@ fn run_command(command: Command) -> Result<()> {
             Ok(())
         }
         Command::Test { all, steps } => tests::run_steps(all, &steps),
+        Command::Fuzz { targets, input: Some(input), .. } => fuzz::reproduce(&targets, &input),
+        Command::Fuzz { targets, seconds, input: None } => fuzz::fuzz(&targets, seconds),
         Command::Bench { json } => {
             run(tool(build(Profile::Release)?).args(["models", "pull", "selfie"]))?;
             let mut bench = tool("cargo");

@@ -7,46 +7,80 @@ use anyhow::{Context, Result, bail};
 use crate::{
     build::{Profile, build},
     command::{is_installed, root, run, tool},
+    fuzz::fuzz,
     install,
 };
 
-type Step = (&'static str, fn() -> Result<()>);
+/// Which steps run together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Tier {
+    /// On every change.
+    First,
+    /// With `--all`, too.
+    Second,
+}
+
+/// A heading of a run.
+struct Step {
+    name: &'static str,
+    tier: Tier,
+    run: fn() -> Result<()>,
+}
+
+impl Step {
+    const fn first(name: &'static str, run: fn() -> Result<()>) -> Self {
+        Self { name, tier: Tier::First, run }
+    }
+
+    const fn second(name: &'static str, run: fn() -> Result<()>) -> Self {
+        Self { name, tier: Tier::Second, run }
+    }
+}
 
 /// In the order in which a fault is told soonest.
-const STEPS: [Step; 9] = [
-    ("format", || run(tool("cargo").args(["fmt", "--all", "--check"]))),
-    ("typos", || run(&mut tool(install::typos()?))),
-    ("clippy", || {
+const STEPS: [Step; 10] = [
+    Step::first("format", format),
+    Step::first("typos", || run(&mut tool(install::typos()?))),
+    Step::first("clippy", || {
         run(tool("cargo").args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
     }),
-    ("docs", docs),
-    ("licences", licences),
-    ("types", || page_tests(&["npm", "run", "--silent", "types"])),
-    ("page", || page_tests(&["npm", "run", "--silent", "unit"])),
-    ("rust", rust),
-    ("browser", browser),
+    Step::first("docs", docs),
+    Step::first("licences", licences),
+    Step::first("types", || page_tests(&["npm", "run", "--silent", "types"])),
+    Step::first("page", || page_tests(&["npm", "run", "--silent", "unit"])),
+    Step::first("rust", rust),
+    Step::first("browser", browser),
+    Step::second("fuzz", || fuzz(&[], 30)),
 ];
 
-/// Runs the steps that are named, or all; with `all`, the second tier, too.
+/// Runs the steps that are named; when none is, those of the first tier, and with `all` those of the second, too.
 pub(crate) fn run_steps(all: bool, names: &[String]) -> Result<()> {
-    if all {
-        println!("The second tier has no part yet: everything there is runs in the first.");
-    }
-    let known: Vec<_> = STEPS.iter().map(|(name, _)| *name).collect();
+    let known = STEPS.map(|step| step.name);
     if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("there is no step {unknown:?}; there are: {}", known.join(", "));
     }
+    let is_wanted = |step: &Step| match names {
+        [] => all || step.tier == Tier::First,
+        names => names.iter().any(|name| name == step.name),
+    };
     let mut times = Vec::new();
-    for (name, step) in STEPS {
-        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
-            println!("\n== {name} ==");
-            let start = Instant::now();
-            step()?;
-            times.push(format!("{name} {} s", start.elapsed().as_secs()));
-        }
+    for step in STEPS.into_iter().filter(is_wanted) {
+        println!("\n== {} ==", step.name);
+        let start = Instant::now();
+        (step.run)()?;
+        times.push(format!("{} {} s", step.name, start.elapsed().as_secs()));
     }
     println!("\nEverything passed: {}", times.join(", "));
     Ok(())
+}
+
+/// The fuzz targets are a workspace of their own.
+const MANIFESTS: [&str; 2] = ["Cargo.toml", "fuzz/Cargo.toml"];
+
+fn format() -> Result<()> {
+    MANIFESTS
+        .iter()
+        .try_for_each(|manifest| run(tool("cargo").args(["fmt", "--all", "--check", "--manifest-path", manifest])))
 }
 
 fn docs() -> Result<()> {
@@ -54,7 +88,17 @@ fn docs() -> Result<()> {
 }
 
 fn licences() -> Result<()> {
-    run(tool(install::cargo_deny()?).args(["--log-level", "error", "check", "bans", "licenses", "sources"]))
+    let cargo_deny = install::cargo_deny()?;
+    MANIFESTS.iter().try_for_each(|manifest| {
+        run(tool(&cargo_deny).args(["--log-level", "error", "--manifest-path", manifest]).args([
+            "check",
+            "--config",
+            "deny.toml",
+            "bans",
+            "licenses",
+            "sources",
+        ]))
+    })
 }
 
 fn page_tests(command: &[&str]) -> Result<()> {
