@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use figment::{
     Figment, Metadata, Profile as FigmentProfile, Provider,
-    providers::{Env, Format, Toml},
+    providers::Env,
     value::{Dict, Map},
 };
 use garde::Validate;
@@ -14,6 +14,7 @@ use super::{
     fault::{Fault, Faults, Place},
     origins::Origins,
     sources::Sources,
+    values,
 };
 
 /// A prefix of its own, so that a stray variable is never taken for an unknown key.
@@ -105,16 +106,10 @@ impl Override {
             return Err(fault("expected key=value, as in capture.jpeg_quality=40".into()).into());
         }
         // A value that is no TOML is a text without its quotes.
-        let mut document = format!("{key} = {value}");
-        if document.parse::<toml_edit::DocumentMut>().is_err() {
-            document = format!("{key} = {}", toml_edit::Value::from(value));
-        }
-        match Toml::string(&document).data() {
-            Ok(mut data) => {
-                let data = data.remove(&FigmentProfile::Default).unwrap_or_default();
-                Ok(Self { text: key.trim().to_owned(), data })
-            }
-            Err(error) => Err(fault(error.to_string()).into()),
+        let parse = |value: &str| toml_edit::Document::parse(format!("{key} = {value}"));
+        match parse(value).or_else(|_no_toml| parse(&toml_edit::Value::from(value).to_string())) {
+            Ok(document) => Ok(Self { text: key.trim().to_owned(), data: values::dict(document.as_table()) }),
+            Err(error) => Err(fault(format!("is no TOML: {}", error.message().trim())).into()),
         }
     }
 }

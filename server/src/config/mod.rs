@@ -10,6 +10,7 @@ mod origins;
 mod profile;
 mod schema;
 mod sources;
+mod values;
 mod watch;
 
 pub use effective::{Change, Effective, Entry, changes, fixed_keys};

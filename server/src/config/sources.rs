@@ -8,13 +8,13 @@ use std::{
 
 use figment::{
     Metadata, Profile as FigmentProfile, Provider,
-    providers::{Format, Toml},
     value::{Dict, Map},
 };
 
 use super::{
     fault::{Fault, Place, line_of},
     layers::Layers,
+    values,
 };
 use crate::file;
 
@@ -169,7 +169,7 @@ impl Provider for &SourceFile {
     }
 
     fn data(&self) -> Result<Map<FigmentProfile, Dict>, figment::Error> {
-        Toml::string(&self.text).data()
+        Ok(Map::from([(FigmentProfile::Default, values::dict(self.document.as_table()))]))
     }
 }
 
