@@ -4,13 +4,14 @@
 use std::{fs, panic::catch_unwind, path::Path};
 
 use anyhow::{Context, Result};
+use segue::config::{Faults, Layers, Loaded, Sources};
 
 #[path = "../../fuzz/profile/check.rs"]
 mod check;
 #[path = "../../fuzz/profile/seeds.rs"]
 mod seeds;
 
-const MUTATIONS_OF_A_SEED: u64 = 100;
+const MUTATIONS_OF_A_SEED: u64 = 250;
 
 fn seeds() -> Result<Vec<(String, String)>> {
     Ok(seeds::seeds(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../profiles"))?)
@@ -38,7 +39,7 @@ fn the_loader_answers_any_text_with_a_profile_or_with_faults_that_can_be_found()
 }
 
 #[test]
-fn the_loader_bears_a_few_thousand_broken_profiles() -> Result<()> {
+fn the_loader_bears_thousands_of_broken_profiles() -> Result<()> {
     let seeds = seeds()?;
     let mut chance = Chance(0);
     for (name, seed) in &seeds {
@@ -51,6 +52,30 @@ fn the_loader_bears_a_few_thousand_broken_profiles() -> Result<()> {
             check(&format!("{name}-{number}"), &input)?;
         }
     }
+    Ok(())
+}
+
+/// What the loader makes of the default profile with this in its file.
+fn load(text: &str) -> Result<Loaded, String> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../profiles");
+    let layers = Layers { directory: directory.clone(), profile: "mine".into(), overrides: Vec::new() };
+    let text = format!("extends = \"base\"\n[modes.fast.settings]\n{text}");
+    let read = |path: &Path| if path.ends_with("mine.toml") { Ok(text.clone().into()) } else { fs::read(path) };
+    let told = |faults: Faults| faults.to_string().replace(&format!("{}/", directory.display()), "");
+    Sources::read_with(&layers, read).load(&[]).map_err(told)
+}
+
+#[test]
+fn settings_reach_a_backend_as_they_were_written_or_are_refused() -> Result<()> {
+    let settings = |text: &str| match load(text) {
+        Ok(loaded) => serde_json::to_string(&loaded.profile.modes["fast"].settings).map_err(anyhow::Error::from),
+        Err(told) => Ok(told),
+    };
+    assert_eq!(settings("at = 1979-05-27T07:32:00Z")?, r#"{"at":"1979-05-27T07:32:00Z"}"#);
+    assert_eq!(settings("new = {\n a = \"\\x41\",\n}")?, r#"{"new":{"a":"A"}}"#, "TOML 1.1");
+    let refused = "nan and inf can't be told to a backend; write a finite number";
+    assert_eq!(settings("size = 1\nsteep = nan")?, format!("mine.toml:4: modes.fast.settings.steep: {refused}"));
+    assert_eq!(settings("a.b = [1.0, [-inf]]")?, format!("mine.toml:3: modes.fast.settings.a.b: {refused}"));
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use figment::{
     value::{Dict, Map},
 };
 use garde::Validate;
+use serde_json::Value;
 
 use super::{
     Profile,
@@ -89,7 +90,20 @@ fn judge(profile: &Profile, origins: &Origins) -> Vec<Fault> {
             faults.push(origins.fault(&format!("capture.adaptive.{key}"), what));
         }
     }
+    for (key, _) in origins.effective(profile).iter().filter(|(_, entry)| holds_null(&entry.value)) {
+        faults.push(origins.fault(key, "nan and inf can't be told to a backend; write a finite number".into()));
+    }
     faults
+}
+
+/// TOML has no null: it is what JSON makes of a number that is not finite.
+fn holds_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(values) => values.iter().any(holds_null),
+        Value::Object(fields) => fields.values().any(holds_null),
+        _ => false,
+    }
 }
 
 /// One `--set key=value`.
