@@ -4,5 +4,24 @@
 
 #[path = "../profile/check.rs"]
 mod check;
+#[path = "../profile/mutate.rs"]
+mod mutate;
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| check::check(input));
+use libfuzzer_sys::{Corpus, fuzz_mutator, fuzz_target, fuzzer_mutate};
+
+fuzz_target!(|input: &[u8]| -> Corpus {
+    check::check(input);
+    Corpus::Keep
+});
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    let mut chance = mutate::Chance(seed.into());
+    if chance.below(2) == 0 {
+        return fuzzer_mutate(data, size, max_size);
+    }
+    let mut input = data[..size].to_vec();
+    mutate::mutate(&mut input, &mut chance);
+    let size = input.len().min(max_size);
+    data[..size].copy_from_slice(&input[..size]);
+    size
+});

@@ -27,14 +27,18 @@ const MARK: &[u8] = b"=== ";
 /// There is no such directory: nothing is found that the input does not hold.
 const DIRECTORY: &str = "/nowhere/profiles";
 
-/// Loads what `input` says; panics when the result is not as it must be.
-pub(crate) fn check(input: &[u8]) {
+/// Loads what `input` says; panics when the result is not as it must be. Whether `input` was accepted.
+pub(crate) fn check(input: &[u8]) -> bool {
     let input = Input::read(input);
     match input.load() {
-        Ok(loaded) => input.check_accepted(&loaded),
+        Ok(loaded) => {
+            input.check_accepted(&loaded);
+            true
+        }
         Err(Faults(faults)) => {
             assert!(!faults.is_empty(), "refused without a fault");
             faults.iter().for_each(|fault| input.check_fault(fault));
+            false
         }
     }
 }

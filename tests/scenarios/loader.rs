@@ -3,24 +3,26 @@
 
 use std::{fs, panic::catch_unwind, path::Path};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use segue::config::{Faults, Layers, Loaded, Sources};
 
 #[path = "../../fuzz/profile/check.rs"]
 mod check;
+#[path = "../../fuzz/profile/mutate.rs"]
+mod mutate;
 #[path = "../../fuzz/profile/seeds.rs"]
 mod seeds;
 
-const MUTATIONS_OF_A_SEED: u64 = 250;
+const MUTATIONS_OF_A_SEED: usize = 200;
 
-fn seeds() -> Result<Vec<(String, String)>> {
-    Ok(seeds::seeds(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../profiles"))?)
+fn profiles() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../profiles")
 }
 
-/// Checks an input, and keeps it if it fails.
-fn check(name: &str, input: &[u8]) -> Result<()> {
-    if catch_unwind(|| check::check(input)).is_ok() {
-        return Ok(());
+/// Checks an input, and keeps it if it fails; whether it is a profile.
+fn check(name: &str, input: &[u8]) -> Result<bool> {
+    if let Ok(is_accepted) = catch_unwind(|| check::check(input)) {
+        return Ok(is_accepted);
     }
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("loader-{name}"));
     fs::write(&path, input)?;
@@ -32,32 +34,33 @@ fn check(name: &str, input: &[u8]) -> Result<()> {
 
 #[test]
 fn the_loader_answers_any_text_with_a_profile_or_with_faults_that_can_be_found() -> Result<()> {
-    for (name, seed) in seeds()? {
+    for (name, seed) in seeds::seeds(&profiles())? {
         check(&name, seed.as_bytes())?;
     }
     Ok(())
 }
 
 #[test]
-fn the_loader_bears_thousands_of_broken_profiles() -> Result<()> {
-    let seeds = seeds()?;
-    let mut chance = Chance(0);
-    for (name, seed) in &seeds {
+fn the_loader_bears_thousands_of_changed_profiles() -> Result<()> {
+    let mut chance = mutate::Chance(0);
+    let (mut accepted, mut refused) = (0, 0);
+    for (name, seed) in seeds::seeds(&profiles())? {
         for number in 0..MUTATIONS_OF_A_SEED {
             let mut input = seed.clone().into_bytes();
             for _ in 0..=chance.below(3) {
-                let (_, other) = seeds.get(chance.below(seeds.len())).context("no such seed")?;
-                mutate(&mut input, other.as_bytes(), &mut chance);
+                mutate::mutate(&mut input, &mut chance);
             }
-            check(&format!("{name}-{number}"), &input)?;
+            let count = if check(&format!("{name}-{number}"), &input)? { &mut accepted } else { &mut refused };
+            *count += 1;
         }
     }
+    assert!(accepted > 500 && refused > 500, "the changes are too small or too large: {accepted}, {refused}");
     Ok(())
 }
 
 /// What the loader makes of the default profile with this in its file.
 fn load(text: &str) -> Result<Loaded, String> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../profiles");
+    let directory = profiles();
     let layers = Layers { directory: directory.clone(), profile: "mine".into(), overrides: Vec::new() };
     let text = format!("extends = \"base\"\n[modes.fast.settings]\n{text}");
     let read = |path: &Path| if path.ends_with("mine.toml") { Ok(text.clone().into()) } else { fs::read(path) };
@@ -77,54 +80,4 @@ fn settings_reach_a_backend_as_they_were_written_or_are_refused() -> Result<()> 
     assert_eq!(settings("size = 1\nsteep = nan")?, format!("mine.toml:4: modes.fast.settings.steep: {refused}"));
     assert_eq!(settings("a.b = [1.0, [-inf]]")?, format!("mine.toml:3: modes.fast.settings.a.b: {refused}"));
     Ok(())
-}
-
-/// Makes one change: a byte, an end that is missing, lines that changed places, or a part of the `other` input.
-fn mutate(input: &mut Vec<u8>, other: &[u8], chance: &mut Chance) {
-    let at = chance.below(input.len());
-    match chance.below(6) {
-        0 => input.truncate(at),
-        1 => input.extend_from_within(..at),
-        2 => {
-            let mut lines: Vec<_> = input.split_inclusive(|&byte| byte == b'\n').collect();
-            if !lines.is_empty() {
-                let (a, b) = (chance.below(lines.len()), chance.below(lines.len()));
-                lines.swap(a, b);
-            }
-            *input = lines.concat();
-        }
-        3 => {
-            let from = chance.below(other.len());
-            let to = from + chance.below((other.len() - from).min(200));
-            input.splice(at..at, other[from..to].iter().copied());
-        }
-        4 => {
-            const PARTS: [&[u8]; 12] = [b"\n", b"\"", b"'", b"[", b"]", b"{", b"}", b"=", b".", b"-", b"nan", b"\xff"];
-            input.splice(at..at, PARTS[chance.below(PARTS.len())].iter().copied());
-        }
-        _ => {
-            if let Some(byte) = input.get_mut(at) {
-                *byte ^= 1 << chance.below(8);
-            }
-        }
-    }
-}
-
-/// SplitMix64 (Steele, Lea and Flood, 2014): numbers that look like chance.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `end`; 0 when there is none.
-    fn below(&mut self, end: usize) -> usize {
-        let end = u64::try_from(end).unwrap_or(u64::MAX).max(1);
-        usize::try_from(self.next() % end).unwrap_or_default()
-    }
 }
