@@ -31,11 +31,21 @@ struct Target {
 const TARGETS: [Target; 1] =
     [Target { name: "profile", largest_len_bytes: 16 << 10, seeds: || profile::seeds(&root().join("profiles")) }];
 
+/// What is shown of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shown {
+    /// Each input that reaches new code.
+    Progress,
+    /// Figures at the end.
+    Summary,
+}
+
 /// Runs the targets that are named, or all, for `seconds` each, until one of them finds a fault.
-pub(crate) fn fuzz(names: &[String], seconds: u64) -> Result<()> {
+pub(crate) fn fuzz(names: &[String], seconds: u64, shown: Shown) -> Result<()> {
     for target in chosen(names)? {
+        let program = build(target.name)?;
         println!("Fuzzing {} for {seconds} s", target.name);
-        target.run(&build(target.name)?, seconds)?;
+        target.run(&program, seconds, shown)?;
     }
     Ok(())
 }
@@ -59,7 +69,7 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Target>> {
 
 /// Builds a target with all that it stands on; its program.
 fn build(target: &str) -> Result<PathBuf> {
-    if std::env::var_os("CXX").is_none() && !is_installed("c++") {
+    if std::env::var_os("CXX").is_none_or(|compiler| compiler.is_empty()) && !is_installed("c++") {
         bail!("there is no C++ compiler, which libFuzzer is built with: install g++, or name another in CXX");
     }
     let host = output(tool("rustc").args(["--print", "host-tuple"]))?;
@@ -89,7 +99,7 @@ fn program(path: &Path) -> Command {
 }
 
 impl Target {
-    fn run(&self, path: &Path, seconds: u64) -> Result<()> {
+    fn run(&self, path: &Path, seconds: u64, shown: Shown) -> Result<()> {
         let corpus = folder().join("corpus").join(self.name);
         let crashes = folder().join("artifacts").join(self.name);
         fs::create_dir_all(&corpus)?;
@@ -107,6 +117,7 @@ impl Target {
             .arg(format!("-artifact_prefix={}/", crashes.display()))
             .arg(format!("-max_total_time={seconds}"))
             .arg(format!("-max_len={}", self.largest_len_bytes))
+            .arg(format!("-verbosity={}", i32::from(matches!(shown, Shown::Progress))))
             .args(["-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"]));
         for name in files(&crashes)?.difference(&before) {
             let input = crashes.join(name);

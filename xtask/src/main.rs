@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     build::{Profile, build},
     command::{root, run, tool},
+    fuzz::{Shown, fuzz, reproduce},
 };
 
 /// Build, serve, test, fuzz and measure Segue.
@@ -83,8 +84,8 @@ fn run_command(command: Command) -> Result<()> {
             Ok(())
         }
         Command::Test { all, steps } => tests::run_steps(all, &steps),
-        Command::Fuzz { targets, input: Some(input), .. } => fuzz::reproduce(&targets, &input),
-        Command::Fuzz { targets, seconds, input: None } => fuzz::fuzz(&targets, seconds),
+        Command::Fuzz { targets, input: Some(input), .. } => reproduce(&targets, &input),
+        Command::Fuzz { targets, seconds, input: None } => fuzz(&targets, seconds, Shown::Progress),
         Command::Bench { json } => {
             run(tool(build(Profile::Release)?).args(["models", "pull", "selfie"]))?;
             let mut bench = tool("cargo");

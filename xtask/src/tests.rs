@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use crate::{
     build::{Profile, build},
     command::{is_installed, root, run, tool},
-    fuzz::fuzz,
+    fuzz::{Shown, fuzz},
     install,
 };
 
@@ -50,7 +50,7 @@ const STEPS: [Step; 10] = [
     Step::first("page", || page_tests(&["npm", "run", "--silent", "unit"])),
     Step::first("rust", rust),
     Step::first("browser", browser),
-    Step::second("fuzz", || fuzz(&[], 30)),
+    Step::second("fuzz", || fuzz(&[], 30, Shown::Summary)),
 ];
 
 /// Runs the steps that are named; when none is, those of the first tier, and with `all` those of the second, too.
