@@ -118,6 +118,8 @@ impl Target {
             .arg(format!("-max_total_time={seconds}"))
             .arg(format!("-max_len={}", self.largest_len_bytes))
             .arg(format!("-verbosity={}", i32::from(matches!(shown, Shown::Progress))))
+            // Smaller inputs for what is known already would pile up from run to run.
+            .arg("-reduce_inputs=0")
             .args(["-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"]));
         for name in files(&crashes)?.difference(&before) {
             let input = crashes.join(name);
