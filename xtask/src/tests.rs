@@ -90,14 +90,9 @@ fn docs() -> Result<()> {
 fn licences() -> Result<()> {
     let cargo_deny = install::cargo_deny()?;
     MANIFESTS.iter().try_for_each(|manifest| {
-        run(tool(&cargo_deny).args(["--log-level", "error", "--manifest-path", manifest]).args([
-            "check",
-            "--config",
-            "deny.toml",
-            "bans",
-            "licenses",
-            "sources",
-        ]))
+        run(tool(&cargo_deny)
+            .args(["--log-level", "error", "--manifest-path", manifest])
+            .args(["check", "bans", "licenses", "sources"]))
     })
 }
 
