@@ -124,7 +124,9 @@ impl Input {
         assert_eq!(changes(&effective, &effective), [], "differs from itself");
         for (key, entry) in &effective {
             assert!(!entry.origin.is_empty(), "{key:?} comes from nowhere");
-            self.check_place(&origins.of(key), key);
+            if let Some(place) = origins.of(key) {
+                self.check_place(&place, key);
+            }
         }
         let written = match toml::to_string(profile) {
             Ok(written) => written,

@@ -182,8 +182,10 @@ export class Operator {
     if (token !== this.#token) return;
     this.#deed = null;
     if (outcome instanceof OperatorError && isRefusedToken(outcome)) this.#suffer(outcome);
-    else if (outcome instanceof Error && !(outcome instanceof OperatorError)) throw outcome;
-    else this.#outcome = /** @type {Attempt | OperatorError} */ (outcome);
+    else if (outcome instanceof Error && !(outcome instanceof OperatorError)) {
+      this.changed.emit();
+      throw outcome;
+    } else this.#outcome = /** @type {Attempt | OperatorError} */ (outcome);
     this.changed.emit();
     this.refresh();
   }

@@ -27,48 +27,47 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self) -> CliResult {
-        let profiles = self.load_profiles()?;
         let places = self.places.places()?;
-        let (backends, mut faults) = check_plugins(&places)?;
-        faults.extend(check_catalog(&places)?);
+        let (profiles, mut lines) = self.load_profiles()?;
+        let is_configured_wrongly = !lines.is_empty();
+        let (backends, faults) = check_plugins(&places)?;
+        lines.extend(faults);
+        lines.extend(check_catalog(&places)?);
         let mut checked: Vec<ModeSettings> = Vec::new();
         for Loaded { profile, origins } in &profiles {
             for (name, mode) in &profile.modes {
                 // Most profiles have their modes from the base.
                 if !checked.iter().any(|known| known.loads_the_same_as(mode)) {
-                    faults.extend(check_mode(name, mode, origins, &places, &backends));
+                    lines.extend(check_mode(name, mode, origins, &places, &backends));
                     checked.push(mode.clone());
                 }
             }
         }
-        if faults.is_empty() {
+        if lines.is_empty() {
             let (profiles, modes, plugins) = (profiles.len(), checked.len(), backends.len());
             println!("All is right: profiles ({profiles}), modes ({modes}), plugins ({plugins})");
             return Ok(());
         }
-        Err(Failure::does_not_hold(faults.join("\nsegue: ")))
+        let lines = lines.join("\nsegue: ");
+        Err(if is_configured_wrongly { Failure::wrong_usage(lines) } else { Failure::does_not_hold(lines) })
     }
 
     /// The profile that is named, or all of them; every fault of any.
-    fn load_profiles(&self) -> Result<Vec<Loaded>, Failure> {
-        let (mut profiles, mut faults) = (Vec::new(), Vec::new());
+    fn load_profiles(&self) -> Result<(Vec<Loaded>, Vec<String>), Failure> {
+        let (mut profiles, mut lines) = (Vec::new(), Vec::new());
         for layers in self.profile.all_layers()? {
             match load(&layers) {
                 Ok(loaded) => profiles.push(loaded),
-                Err(Faults(found)) => faults.extend(found),
+                Err(Faults(found)) => lines.extend(found.iter().map(ToString::to_string)),
             }
         }
-        if profiles.is_empty() && faults.is_empty() {
+        if profiles.is_empty() && lines.is_empty() {
             return Err(Failure::wrong_usage("the profile directory has no profile; name another with --profiles"));
         }
         // A fault of the base is one of all that extend it.
-        let mut lines: Vec<String> = Vec::new();
-        for line in faults.iter().map(ToString::to_string) {
-            if !lines.contains(&line) {
-                lines.push(line);
-            }
-        }
-        if lines.is_empty() { Ok(profiles) } else { Err(Failure::wrong_usage(lines.join("\nsegue: "))) }
+        let mut told = std::collections::HashSet::new();
+        lines.retain(|line| told.insert(line.clone()));
+        Ok((profiles, lines))
     }
 }
 

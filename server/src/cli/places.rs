@@ -44,7 +44,7 @@ impl PlaceArguments {
 /// The profile and what overrides it.
 #[derive(Debug, Args)]
 pub(super) struct ProfileArguments {
-    /// Profile to run: a file of the profile directory without its `.toml` [default: `default`, else `base`]
+    /// Profile: a file of the profile directory without its `.toml` [default: `default`, else `base`]
     #[arg(long, value_name = "NAME", env = "SEGUE_PROFILE")]
     profile: Option<String>,
     #[command(flatten)]
@@ -88,6 +88,11 @@ impl ProfileSource {
         profile_names(&directory).map_err(|error| {
             Failure::wrong_usage(format!("{}: {error}; name the directory with --profiles", directory.display()))
         })
+    }
+
+    /// Whether the command line says something of it.
+    pub(super) fn is_given(&self) -> bool {
+        self.profiles.is_some() || !self.overrides.is_empty()
     }
 
     fn directory(&self) -> PathBuf {

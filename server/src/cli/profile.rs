@@ -101,7 +101,7 @@ impl ProfileCommand {
         };
         let differing = changes(&effective(left)?, &effective(right)?);
         if self.json {
-            let row = |change: &Change| json!({ "key": change.key, left: change.from, right: change.to });
+            let row = |change: &Change| json!({ "key": change.key, "left": change.from, "right": change.to });
             println!("{}", Value::from_iter(differing.iter().map(row)));
             return Ok(());
         }
@@ -125,6 +125,10 @@ impl ProfileCommand {
     }
 
     fn switch(&self, name: &str, remote: &RemoteArguments) -> CliResult {
+        if self.source.is_given() {
+            let what = "--profiles and --set are for profiles of this machine; the running server has its own";
+            return Err(Failure::wrong_usage(what));
+        }
         let receipt = remote.post("/v1/admin/profile", &json!({ "profile": name }))?;
         if self.json {
             println!("{receipt}");

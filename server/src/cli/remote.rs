@@ -1,9 +1,14 @@
 //! A running server, as subcommands talk to it.
 
+use std::time::Duration;
+
 use clap::Args;
 use serde_json::Value;
 
 use super::Failure;
+
+/// A switch of profile that brings a new model waits until that is loaded.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Which server.
 #[derive(Debug, Args)]
@@ -34,7 +39,9 @@ pub(super) fn get(url: &str, path: &str) -> Result<Value, Failure> {
 }
 
 fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder().http_status_as_error(false).build().into()
+    // No proxy: the admin token is for the server alone.
+    let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None);
+    config.timeout_global(Some(PATIENCE)).build().into()
 }
 
 fn address(url: &str, path: &str) -> String {

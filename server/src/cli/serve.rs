@@ -96,8 +96,9 @@ async fn serve(layers: Layers, listen: SocketAddr, places: Places) -> CliResult 
 fn reload_on_its_own_thread(reloader: Reloader) -> CliResult {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.map_err(|error| Failure::does_not_hold(format!("no runtime for reloads: {error}")))?;
-    std::thread::spawn(move || runtime.block_on(reloader.run()));
-    Ok(())
+    let thread = std::thread::Builder::new().name("reload".into());
+    let started = thread.spawn(move || runtime.block_on(reloader.run()));
+    started.map(drop).map_err(|error| Failure::does_not_hold(format!("no thread for reloads: {error}")))
 }
 
 /// SIGHUP reads the profile again, as operators expect.
@@ -105,8 +106,9 @@ fn reload_at_hangup(reloads: Reloads) -> CliResult {
     let mut hangup = signal_handler(SignalKind::hangup())?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            // The receipt is logged.
-            let _ = reloads.reload(Trigger::Signal, None).await;
+            let reloads = reloads.clone();
+            // The receipt is logged. A reload that takes long must not make the next signal wait.
+            tokio::spawn(async move { reloads.reload(Trigger::Signal, None).await });
         }
     });
     Ok(())

@@ -49,7 +49,7 @@ impl Origins {
         // The types of a profile have nothing that JSON can't hold.
         let whole = serde_json::to_value(profile).unwrap_or_default();
         flatten(String::new(), whole, &mut |key, value| {
-            let origin = self.of(&key).to_string();
+            let origin = self.of(&key).map_or_else(|| "default".into(), |place| place.to_string());
             let value = if is_secret(&key) { fingerprint(&value) } else { value };
             let unit = unit(&key);
             entries.insert(key, Entry { value, unit, origin });
@@ -81,14 +81,19 @@ pub fn fixed_keys(changes: &[Change]) -> impl Iterator<Item = &Change> {
     changes.iter().filter(|change| FIXED.contains(&change.key.as_str()))
 }
 
+/// Whether the value is nobody's business. A backend may be told keys of other services.
 pub(super) fn is_secret(key: &str) -> bool {
-    SECRET.contains(&key)
+    let is_setting = key.starts_with("modes.") && key.contains(".settings.");
+    let name = key.rsplit('.').next().unwrap_or(key);
+    SECRET.contains(&key) || is_setting && ["token", "key", "secret", "password"].iter().any(|end| name.ends_with(end))
 }
 
 fn flatten(key: String, value: Value, each: &mut impl FnMut(String, Value)) {
     match value {
         Value::Object(fields) if key.is_empty() || !fields.is_empty() => {
             for (name, value) in fields {
+                // A dot of its own must not look like one between keys.
+                let name = if name.contains('.') { format!("{name:?}") } else { name };
                 let key = if key.is_empty() { name } else { format!("{key}.{name}") };
                 flatten(key, value, each);
             }

@@ -74,6 +74,14 @@ fn judge(profile: &Profile, origins: &Origins) -> Vec<Fault> {
         Ok(()) => Vec::new(),
         Err(report) => report.iter().map(|(path, error)| origins.out_of_range(path.to_string(), error)).collect(),
     };
+    if let Some(place @ Place::Layer(_)) = origins.of("extends") {
+        let what = "can be written in a file only; name the profile with --profile".into();
+        faults.push(Fault { place, key: "extends".into(), what });
+    }
+    for name in profile.modes.keys().filter(|name| !is_mode_name(name)) {
+        let what = "is no name of a mode; write up to 64 of a-z, A-Z, 0-9, - and _".into();
+        faults.push(origins.fault(&format!("modes.{name}"), what));
+    }
     if !profile.modes.contains_key(&profile.server.default_mode) {
         let known: Vec<_> = profile.modes.keys().map(String::as_str).collect();
         let what = format!("there is no mode {:?}; write one of {}", profile.server.default_mode, known.join(", "));
@@ -94,6 +102,12 @@ fn judge(profile: &Profile, origins: &Origins) -> Vec<Fault> {
         faults.push(origins.fault(key, "nan and inf can't be told to a backend; write a finite number".into()));
     }
     faults
+}
+
+/// Names are parts of keys, of addresses and of metrics.
+fn is_mode_name(name: &str) -> bool {
+    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+    (1..=64).contains(&name.len()) && name.chars().all(is_allowed)
 }
 
 /// TOML has no null: it is what JSON makes of a number that is not finite.

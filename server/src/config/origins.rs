@@ -13,7 +13,7 @@ use super::{
     effective::is_secret,
     fault::{Fault, Faults, Place},
     layers::ENVIRONMENT_PREFIX,
-    schema::Expected,
+    schema::{A_TEXT, Expected},
     sources::SourceFile,
 };
 
@@ -47,9 +47,11 @@ impl Origins {
         Fault { place: self.place(key, None), key: key.into(), what }
     }
 
-    /// Where the value at the dotted `key` was written.
-    pub fn of(&self, key: &str) -> Place {
-        self.place(key, None)
+    /// Where the value at the dotted `key` was written; `None` when nobody wrote one.
+    pub fn of(&self, key: &str) -> Option<Place> {
+        // Of a quoted key, the table around it is found.
+        let key = key.split_once(".\"").map_or(key, |(table, _quoted)| table);
+        self.merged.find_ref(key).map(|_| self.place(key, None))
     }
 
     /// The profile, and every fault that keeps it from being read. Serde ends at the first fault: each one is mended
@@ -73,8 +75,13 @@ impl Origins {
         }
     }
 
-    /// Gives the value at `key` its base's value, or takes it away; whether that could help.
+    /// Gives the value at `key` its base's value, or takes it away; whether that could help. Of a list the whole is
+    /// mended.
     fn mend(&self, values: &mut Value, key: &str) -> bool {
+        let (list, _) = key.rsplit_once('.').unwrap_or_default();
+        if values.find_ref(list).is_some_and(|value| value.as_array().is_some()) {
+            return self.mend(values, list);
+        }
         let base = self.files.first().and_then(|file| {
             let mut data = figment::Provider::data(&&**file).ok()?;
             Value::Dict(Tag::Default, data.remove(&figment::Profile::Default)?).find(key)
@@ -94,8 +101,9 @@ impl Origins {
     }
 
     pub(super) fn out_of_range(&self, key: String, error: &garde::Error) -> Fault {
-        let value = self.merged.find_ref(&key).and_then(|value| serde_json::to_string(value).ok());
-        let value = value.filter(|_| !is_secret(&key)).unwrap_or_else(|| "this".into());
+        let is_shown = |value: &&Value| !is_secret(&key) && value.as_dict().is_none() && value.as_array().is_none();
+        let value = self.merged.find_ref(&key).filter(is_shown).and_then(|value| serde_json::to_string(value).ok());
+        let value = value.unwrap_or_else(|| "this".into());
         let what = match Expected::at(&key).filter(Expected::is_range) {
             Some(expected) => format!("{value} is {error}; write {expected}"),
             None => format!("{value} is {error}"),
@@ -116,7 +124,10 @@ impl Origins {
             Kind::MissingField(field) => (below(field), self.missing_key()),
             kind => (parent.clone(), wrong_value(&parent, kind)),
         };
-        Fault { place: self.place(&key, error.metadata.as_ref()), key, what }
+        let place = self.place(&key, error.metadata.as_ref());
+        let is_text = matches!(&place, Place::Layer(_)) && what.ends_with(A_TEXT);
+        let what = if is_text { format!("{what} of its own, as in '\"…\"' in a shell") } else { what };
+        Fault { place, key, what }
     }
 
     fn missing_key(&self) -> String {
@@ -165,7 +176,10 @@ impl Origins {
 }
 
 fn wrong_value(key: &str, kind: &Kind) -> String {
-    let Some(expected) = Expected::at(key) else { return kind.to_string() };
+    // What was found in place of a table may be meant for one of its keys, which may be secret.
+    let Some(expected) = Expected::at(key) else {
+        return format!("is a table; write [{key}] and its keys below it");
+    };
     match kind {
         _ if is_secret(key) => format!("is of the wrong type; write {expected}"),
         Kind::InvalidType(Actual::Signed(number), _) | Kind::InvalidValue(Actual::Signed(number), _) => {

@@ -27,6 +27,9 @@ pub fn schema() -> &'static Value {
     })
 }
 
+/// Expected where a text is.
+pub(super) const A_TEXT: &str = "a text in quotes";
+
 /// What the schema expects at a key.
 pub(super) struct Expected(&'static Value);
 
@@ -35,7 +38,8 @@ impl Expected {
     pub(super) fn at(key: &str) -> Option<Self> {
         let found = key.split('.').try_fold(schema(), |schema, part| {
             let named = schema["properties"].get(part);
-            named.or_else(|| schema.get("additionalProperties").filter(|inner| inner.is_object()))
+            let element = || schema.get("items").filter(|_| part.parse::<usize>().is_ok());
+            named.or_else(element).or_else(|| schema.get("additionalProperties").filter(|inner| inner.is_object()))
         })?;
         (found["type"] != "object").then_some(Self(found))
     }
@@ -65,7 +69,7 @@ impl fmt::Display for Expected {
             (Some("array"), ..) => f.write_str("a list, as in [\"one\", \"two\"]"),
             _ => match &schema["examples"][0] {
                 Value::String(example) => write!(f, "a text in quotes, as in {example:?}"),
-                _ => f.write_str("a text in quotes"),
+                _ => f.write_str(A_TEXT),
             },
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -38,7 +39,17 @@ pub struct Sources {
 impl Sources {
     /// Reads the files.
     pub fn read(layers: &Layers) -> Self {
-        Self::read_with(layers, |path| file::read(path, LARGEST_PROFILE_LEN_BYTES))
+        let read = || Self::read_with(layers, |path| file::read(path, LARGEST_PROFILE_LEN_BYTES));
+        // A parser that panics is one more way in which a file can be bad.
+        catch_unwind(AssertUnwindSafe(read))
+            .unwrap_or_else(|_told| Self::broken(layers, "makes the parser panic; the log has the message"))
+    }
+
+    /// What stands for files that can't be read now.
+    pub fn broken(layers: &Layers, what: &str) -> Self {
+        let place = Place::File(layers.directory.join(format!("{}.toml", layers.profile)), None);
+        let fault = Fault { place, key: String::new(), what: what.into() };
+        Self { files: Vec::new(), broken: Some(fault), missing: None }
     }
 
     /// Reads them by `read`, wherever that finds them.
@@ -83,7 +94,12 @@ impl Sources {
         if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']) {
             return Err(named_wrongly(format!("{name:?} is no name of a profile; {}", known_profiles(directory))));
         }
-        if self.files.iter().any(|file| file.path == path) || self.files.len() == LONGEST_CHAIN {
+        if self.files.len() == LONGEST_CHAIN {
+            return Err(named_wrongly(format!(
+                "more than {LONGEST_CHAIN} profiles extend each other; make the chain shorter"
+            )));
+        }
+        if self.files.iter().any(|file| file.path == path) {
             let what = format!("the profiles extend each other in a circle, through {name:?}; end it with \"base\"");
             return Err(named_wrongly(what));
         }

@@ -22,7 +22,7 @@ use notify::{
 use tokio::sync::Notify;
 
 /// A writer that wrote nothing for so long, and has not closed the file, counts as gone.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// More links than these are a circle.
 const MOST_LINKS: usize = 40;
@@ -56,15 +56,19 @@ struct Seen {
 }
 
 impl Watch {
-    /// Follows `files` from now on, and whatever links lead to them. When that means other directories than before,
-    /// it signals at once: something may have changed while nobody was watching.
+    /// Follows `files` from now on, and whatever links lead to them. When that means other files or directories than
+    /// before, it signals at once: something may have changed while nobody was watching.
     pub fn follow<'a>(&mut self, files: impl IntoIterator<Item = &'a Path>) -> notify::Result<()> {
-        let paths: BTreeSet<_> = files.into_iter().flat_map(hops).collect();
+        // Each file, and its directory, which may be replaced as a whole.
+        let both = files.into_iter().flat_map(|file| [Some(file), file.parent()]).flatten();
+        let paths: BTreeSet<_> = both.flat_map(hops).collect();
         let parents = paths.iter().filter_map(|path| path.parent());
         let directories: BTreeMap<_, _> = parents.map(|path| (path.to_owned(), identity(path))).collect();
-        let is_same = self.watcher.is_some() && directories == self.directories;
-        self.shared.seen().paths = paths;
-        if is_same {
+        let is_watching = self.watcher.is_some() && directories == self.directories;
+        if self.shared.seen().follow(paths) && is_watching {
+            self.shared.finish();
+        }
+        if is_watching {
             return Ok(());
         }
         let shared = Arc::clone(&self.shared);
@@ -95,7 +99,8 @@ impl Watch {
             let rest = self.shared.seen().quiet_in(settle);
             match rest {
                 Some(Duration::ZERO) => break,
-                Some(rest) => tokio::time::sleep(rest).await,
+                // An event that comes meanwhile moves the end.
+                Some(rest) => drop(tokio::time::timeout(rest, self.shared.happened.notified()).await),
                 None => self.shared.happened.notified().await,
             }
         }
@@ -131,21 +136,23 @@ impl Shared {
             return self.finish();
         }
         for path in &event.paths {
+            let is_link = matches!(event.kind, EventKind::Create(_)) && is_link(path);
             let mut seen = self.seen();
-            let has_finished = seen.paths.contains(path) && seen.take(&event.kind, path);
+            let has_finished = seen.paths.contains(path) && seen.take(&event.kind, path, is_link);
             drop(seen);
             if has_finished {
                 self.finish();
             }
+            self.happened.notify_one();
         }
     }
 }
 
 impl Seen {
     /// Takes an event of a path that matters; whether it finished something.
-    fn take(&mut self, kind: &EventKind, path: &Path) -> bool {
+    fn take(&mut self, kind: &EventKind, path: &Path, is_link: bool) -> bool {
         match kind {
-            EventKind::Create(_) if !is_link(path) => {}
+            EventKind::Create(_) if !is_link => {}
             EventKind::Modify(ModifyKind::Data(_)) => {}
             EventKind::Create(_) | EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
                 self.writing.remove(path);
@@ -167,6 +174,12 @@ impl Seen {
         false
     }
 
+    /// Takes over what matters from now on; whether that is something else than before.
+    fn follow(&mut self, paths: BTreeSet<PathBuf>) -> bool {
+        self.writing.retain(|path, _| paths.contains(path));
+        std::mem::replace(&mut self.paths, paths) != self.paths
+    }
+
     fn is_being_written(&mut self) -> bool {
         self.writing.retain(|_, last| last.elapsed() < LONGEST_PAUSE);
         !self.writing.is_empty()
@@ -176,7 +189,7 @@ impl Seen {
     fn quiet_in(&mut self, settle: Duration) -> Option<Duration> {
         let finished = self.finished?;
         let rest = settle.saturating_sub(finished.elapsed());
-        Some(if self.is_being_written() { rest.max(Duration::from_millis(1)) } else { rest })
+        Some(if self.is_being_written() { rest.max(settle) } else { rest })
     }
 }
 

@@ -33,21 +33,34 @@ fn check_token(expected: Option<[u8; 32]>, headers: &HeaderMap) -> Result<(), Re
             "the admin API is off: set security.admin_token in the profile, or SEGUE_CFG__SECURITY__ADMIN_TOKEN";
         return Err(Refusal { status: StatusCode::FORBIDDEN, code: "admin_off", message: message.into() });
     };
-    let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
-    let token = given.strip_prefix(b"Bearer ").unwrap_or_default();
-    let differing = Sha256::digest(token).iter().zip(expected).fold(0, |differing, (one, two)| differing | (one ^ two));
-    if differing == 0 {
-        return Ok(());
+    if let Some(token) = bearer_token(headers) {
+        let given = Sha256::digest(token);
+        let differing = given.iter().zip(expected).fold(0, |differing, (one, two)| differing | (one ^ two));
+        if differing == 0 {
+            return Ok(());
+        }
     }
     let message = "the request needs the header `Authorization: Bearer TOKEN`, with the admin token".into();
     Err(Refusal { status: StatusCode::UNAUTHORIZED, code: "unauthorized", message })
 }
 
+fn bearer_token(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.as_bytes().split_at_checked("Bearer ".len())?;
+    (scheme.eq_ignore_ascii_case(b"Bearer ") && !token.is_empty()).then_some(token)
+}
+
 /// What can be chosen: a token that gets this is right.
-pub(super) async fn overview(State(app): State<App>) -> Json<serde_json::Value> {
-    let reloads = &app.service.reloads;
-    let profile = &reloads.configuration().profile;
-    Json(json!({ "profile": profile, "profiles": reloads.profile_names().unwrap_or_default() }))
+pub(super) async fn overview(State(app): State<App>) -> Result<Json<serde_json::Value>, Refusal> {
+    let profiles = profile_names(&app).await?;
+    Ok(Json(json!({ "profile": app.service.configuration().profile, "profiles": profiles })))
+}
+
+async fn profile_names(app: &App) -> Result<Vec<String>, Refusal> {
+    app.service.reloads.profile_names().await.map_err(|error| Refusal {
+        status: StatusCode::INTERNAL_SERVER_ERROR,
+        code: "unreadable",
+        message: format!("the profile directory can't be read: {error}"),
+    })
 }
 
 /// Switches to another profile.
@@ -60,7 +73,7 @@ pub(super) async fn switch_profile(
         code: "bad_body",
         message: format!("expected {{\"profile\": NAME}}: {}", error.body_text()),
     })?;
-    let names = app.service.reloads.profile_names().unwrap_or_default();
+    let names = profile_names(&app).await?;
     if !names.contains(&profile) {
         let message = format!("there is no profile {profile:?}; there are: {}", names.join(", "));
         return Err(Refusal { status: StatusCode::NOT_FOUND, code: "unknown_profile", message });

@@ -11,7 +11,7 @@ pub(super) async fn profile(State(app): State<App>) -> Json<Value> {
     Json(json!({
         "profile": configuration.profile,
         "generation": configuration.generation,
-        "profiles": app.service.reloads.profile_names().unwrap_or_default(),
+        "profiles": app.service.reloads.profile_names().await.unwrap_or_default(),
         "files": configuration.files,
         "keys": configuration.effective,
     }))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::{Query, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use http_body_util::LengthLimitError;
@@ -17,6 +17,9 @@ use crate::{
     pipeline::{Accepts, EncodedFrame, FrameError, HEADROOM_LEN_BYTES, OutputView, Settings, View, Wanted},
     telemetry::{FrameTrace, Outcome},
 };
+
+/// Names the configuration under which a picture was segmented.
+const GENERATION: HeaderName = HeaderName::from_static("segue-generation");
 
 /// The query: everything has a default.
 #[derive(Debug, Deserialize)]
@@ -76,7 +79,9 @@ pub(super) async fn segment(
     };
     app.service.metrics.count_frame(&mode.name, outcome);
     let bytes = Bytes::from(result?).slice(HEADROOM_LEN_BYTES..);
-    Ok(([(header::CONTENT_TYPE, content_type)], bytes).into_response())
+    let headers =
+        [(header::CONTENT_TYPE, HeaderValue::from_static(content_type)), (GENERATION, configuration.generation.into())];
+    Ok((headers, bytes).into_response())
 }
 
 /// Reads as much as the limit allows.

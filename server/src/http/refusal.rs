@@ -1,7 +1,7 @@
 //! How a request is refused: a status, and JSON with a code like those of the WebSocket.
 
 use axum::{
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse, Json, Response},
 };
 
@@ -14,6 +14,10 @@ pub(super) struct Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, Json(serde_json::json!({"code": self.code, "message": self.message}))).into_response()
+        let body = Json(serde_json::json!({"code": self.code, "message": self.message}));
+        match self.status {
+            StatusCode::UNAUTHORIZED => (self.status, [(header::WWW_AUTHENTICATE, "Bearer")], body).into_response(),
+            status => (status, body).into_response(),
+        }
     }
 }

@@ -13,7 +13,7 @@ use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     thread,
 };
 
@@ -138,48 +138,74 @@ impl Modes {
 pub struct Registry {
     loader: Arc<Loader>,
     changed: watch::Sender<()>,
+    numbers: Mutex<Numbers>,
+}
+
+/// Numbers of modes: each is given again only when all others were, and no mode of that number is left.
+#[derive(Default)]
+struct Numbers {
+    next: u8,
+    given: Vec<Weak<Mode>>,
+}
+
+impl Numbers {
+    fn take(&mut self, make: impl FnOnce(u8) -> Mode) -> Arc<Mode> {
+        self.given.retain(|mode| mode.strong_count() > 0);
+        let used: Vec<u8> = self.given.iter().filter_map(Weak::upgrade).map(|mode| mode.index).collect();
+        // A profile has at most 127 modes: there are always some left, unless frames hold on to hundreds.
+        let mut numbers = (0..=u8::MAX).map(|step| self.next.wrapping_add(step));
+        let number = numbers.find(|number| !used.contains(number)).unwrap_or(self.next);
+        self.next = number.wrapping_add(1);
+        let mode = Arc::new(make(number));
+        self.given.push(Arc::downgrade(&mode));
+        mode
+    }
 }
 
 impl Registry {
     /// Models and plugins come from `places`. `progress` is told what takes long.
     pub fn new(places: &Places, progress: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self { loader: Arc::new(Loader::new(places.clone(), progress)), changed: watch::Sender::new(()) }
+        let loader = Arc::new(Loader::new(places.clone(), progress));
+        Self { loader, changed: watch::Sender::new(()), numbers: Mutex::default() }
     }
 
-    /// The modes that `settings` name. Those that are among `known` already are kept; each of the others, and of those
-    /// that are Unavailable, starts to load on a thread of its own.
+    /// The modes that `settings` name. Those that are among `known` already are kept as they are; each of the others
+    /// starts to load on a thread of its own.
     pub fn modes(&self, settings: &BTreeMap<String, ModeSettings>, default_mode: &str, known: &[Arc<Mode>]) -> Modes {
         let mut ordered: Vec<_> = settings.iter().collect();
         ordered.sort_by_key(|(name, mode)| (mode.rank, (*name).clone()));
-        let mut taken: Vec<u8> = known.iter().map(|mode| mode.index).collect();
-        let mut all = Vec::new();
-        for (name, settings) in ordered {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut mode = |name: &str, settings: &ModeSettings| {
             let described = self.loader.describe(name, settings);
             let kept = known.iter().find(|mode| mode.is_described_by(&described)).cloned();
-            let mode = kept.unwrap_or_else(|| {
-                // No result in flight may be taken for one of this mode.
-                let index = (0..=u8::MAX).find(|index| !taken.contains(index)).unwrap_or(u8::MAX);
-                taken.push(index);
-                let mode = Arc::new(Mode::new(described, index));
+            kept.unwrap_or_else(|| {
+                let mode = numbers.take(|number| Mode::new(described, number));
                 self.load(&mode);
                 mode
-            });
-            if let ModeState::Unavailable(_) = mode.state() {
-                self.load(&mode);
-            }
-            all.push(mode);
-        }
+            })
+        };
+        let all: Vec<_> = ordered.into_iter().map(|(name, settings)| mode(name, settings)).collect();
         let default_mode = all.iter().find(|mode| &*mode.name == default_mode).unwrap_or(&all[0]).clone();
         Modes { all, default_mode }
     }
 
-    /// Changes whenever a mode changes its state.
+    /// From now on clients see these modes: what becomes of them is logged and told. What is Unavailable is tried again.
+    pub fn put_in_force(&self, modes: &Modes) {
+        for mode in &modes.all {
+            if let (true, ModeState::Unavailable(_)) = (mode.put_in_force(), mode.state()) {
+                mode.set(ModeState::Loading);
+                self.changed.send_replace(());
+                self.load(mode);
+            }
+        }
+    }
+
+    /// Changes whenever a mode that clients see changes its state.
     pub fn follow(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
 
     fn load(&self, mode: &Arc<Mode>) {
-        mode.set(ModeState::Loading);
         let (mode, loader, changed) = (Arc::clone(mode), Arc::clone(&self.loader), self.changed.clone());
         thread::spawn(move || {
             let settings = &mode.settings;
@@ -188,7 +214,9 @@ impl Registry {
                 Ok(Err(error)) => mode.set_unavailable(error.key(settings), error.to_string()),
                 Err(_panic) => mode.set_unavailable("model", "loading it panicked; the log has the message"),
             }
-            changed.send_replace(());
+            if mode.is_in_force() {
+                changed.send_replace(());
+            }
         });
     }
 }

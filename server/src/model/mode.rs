@@ -1,6 +1,9 @@
 //! One mode: its state, and the instances that frames lease.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -26,6 +29,8 @@ pub struct Mode {
     /// What the profile says of it.
     pub settings: ModeSettings,
     entry: Option<CatalogEntry>,
+    /// Clients see it.
+    is_in_force: AtomicBool,
     state: watch::Sender<ModeState>,
 }
 
@@ -97,6 +102,7 @@ impl Mode {
             backend: of_entry(|entry| &entry.backend),
             settings,
             entry,
+            is_in_force: AtomicBool::new(false),
             state: watch::Sender::new(ModeState::Loading),
         }
     }
@@ -145,8 +151,30 @@ impl Mode {
         self.set(ModeState::Unavailable(Arc::new(ModeFault { key, reason: reason.into() })));
     }
 
+    /// Whether clients see it.
+    pub(super) fn is_in_force(&self) -> bool {
+        self.is_in_force.load(Ordering::Acquire)
+    }
+
+    /// Clients see it from now on; whether they saw it before.
+    pub(super) fn put_in_force(&self) -> bool {
+        let was_in_force = self.is_in_force.swap(true, Ordering::AcqRel);
+        if !was_in_force {
+            self.log(&self.state());
+        }
+        was_in_force
+    }
+
     pub(super) fn set(&self, state: ModeState) {
-        match &state {
+        self.state.send_replace(state.clone());
+        // What becomes of a mode that is not in force is told by the receipt of its reload.
+        if self.is_in_force() {
+            self.log(&state);
+        }
+    }
+
+    fn log(&self, state: &ModeState) {
+        match state {
             ModeState::Loading => {}
             ModeState::Ready(model) => tracing::info!(
                 mode = &*self.name,
@@ -160,7 +188,6 @@ impl Mode {
                 tracing::error!(mode = &*self.name, reason = fault.reason, "Mode is unavailable");
             }
         }
-        self.state.send_replace(state);
     }
 }
 
@@ -207,6 +234,9 @@ impl LoadedModel {
 impl Drop for LoadedModel {
     fn drop(&mut self) {
         tracing::info!(model = self.spec.name, build = &self.build[..12], "Model is drained and let go");
+        // Whoever was the last to use it serves clients; what a plugin does at its end may take long.
+        let instances = std::mem::take(&mut *self.free.lock().unwrap_or_else(PoisonError::into_inner));
+        std::thread::spawn(move || drop(instances));
     }
 }
 

@@ -104,7 +104,7 @@ pub enum FrameError {
     Undecodable(String),
     #[error("{0}")]
     Backend(#[from] InstanceError),
-    #[error("there are {0} frames of this session in flight, as many as capture.max_in_flight allows")]
+    #[error("as many frames of this session are in flight as capture.max_in_flight allows, which is {0}")]
     TooManyInFlight(u32),
     #[error("a newer frame of this session took its place")]
     Superseded,

@@ -10,13 +10,13 @@ mod receipts;
 mod triggers;
 
 use std::{
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures_util::FutureExt;
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use receipts::{Receipt, Receipts, ReloadOutcome, Trigger};
@@ -26,7 +26,7 @@ use crate::{
         self, CaptureSettings, Change, Effective, Faults, Layers, LimitSettings, Loaded, Origins, Profile,
         ResultSettings, SecuritySettings, Sources, changes, fixed_keys,
     },
-    model::{Mode, Modes, Registry},
+    model::{Mode, ModeState, Modes, Registry},
     telemetry::{self, Metrics},
 };
 use triggers::{Triggered, Triggers};
@@ -36,7 +36,7 @@ const WAITING_ORDERS: usize = 16;
 
 /// What is in force.
 pub struct Configuration {
-    /// Its number, from 1. Each result, metric and trace carries it.
+    /// Its number, from 1. Each result and trace carries it, and a metric tells it.
     pub generation: u32,
     /// Name of the profile.
     pub profile: String,
@@ -84,8 +84,10 @@ impl Reloads {
     }
 
     /// The names of all profiles there are.
-    pub fn profile_names(&self) -> std::io::Result<Vec<String>> {
-        config::profile_names(&self.profiles)
+    pub async fn profile_names(&self) -> std::io::Result<Vec<String>> {
+        let directory = self.profiles.clone();
+        // A directory of a network may take long to answer.
+        tokio::task::spawn_blocking(move || config::profile_names(&directory)).await?
     }
 
     /// Reads the files again now, or those of another `profile`; what became of it. `None` when the server is stopping.
@@ -132,6 +134,7 @@ impl Reloader {
         let sources = Sources::read(&layers);
         let Loaded { profile, origins } = sources.load(&layers.overrides)?;
         let modes = registry.modes(&profile.modes, &profile.server.default_mode, &[]);
+        registry.put_in_force(&modes);
         let effective = origins.effective(&profile);
         let configuration = Arc::new(configuration(1, &layers, &sources, &profile, effective, modes));
         let receipts = Arc::new(Receipts::new(metrics));
@@ -151,20 +154,17 @@ impl Reloader {
         let mut newer = None;
         while let Some(triggered) = match newer.take() {
             Some(triggered) => Some(triggered),
-            None => self.triggers.next(&self.layers).await,
+            None => self.triggers.next(&self.layers, false).await,
         } {
-            // Whatever an edit makes panic, the next one is to be followed again.
-            newer = AssertUnwindSafe(self.attempt(triggered)).catch_unwind().await.unwrap_or_else(|_told| {
-                tracing::error!("A reload panicked: what was in force stays in force");
-                None
-            });
+            newer = self.attempt(triggered).await;
         }
     }
 
     /// One attempt. What came while models were loading supersedes it, and is handed back.
     async fn attempt(&mut self, triggered: Triggered) -> Option<Triggered> {
         // 1. Merge and judge the layers, and see what differs. New modes start to load.
-        let candidate = match self.plan(&triggered) {
+        let planned = catch_unwind(AssertUnwindSafe(|| self.plan(&triggered)));
+        let candidate = match planned.unwrap_or_else(|_told| Err(self.panicked())) {
             Ok(candidate) => candidate,
             Err(faults) => return self.reject(triggered, &faults),
         };
@@ -173,14 +173,16 @@ impl Reloader {
         if !new_modes.is_empty() {
             let names: Vec<_> = new_modes.iter().map(|mode| &*mode.name).collect();
             tracing::info!(modes = names.join(", "), "Loading what the edit brings, before it is applied");
+            // Whoever switches to another profile is leaving the files that would be edited now.
+            let orders_only = triggered.profile.is_some();
             tokio::select! {
                 biased;
                 built = warm_up(&new_modes, &candidate.loaded.origins) => match built {
                     Ok(()) => {}
                     Err(faults) => return self.reject(triggered, &faults),
                 },
-                newer = self.triggers.next(&self.layers) => {
-                    self.half_built = new_modes;
+                newer = self.triggers.next(&self.layers, orders_only) => {
+                    self.half_built.extend(new_modes);
                     self.receipt(triggered, ReloadOutcome::Superseded, |_receipt| {});
                     return newer;
                 }
@@ -188,7 +190,7 @@ impl Reloader {
         }
         // 3. An editor that has begun to write again is waited for.
         if !self.triggers.is_still_quiet(&triggered) {
-            self.half_built = new_modes;
+            self.half_built.extend(new_modes);
             self.triggers.forget();
             return None;
         }
@@ -207,17 +209,27 @@ impl Reloader {
         let loaded = triggered.sources.load(&layers.overrides)?;
         let effective = loaded.origins.effective(&loaded.profile);
         let changes = changes(&in_force.effective, &effective);
-        let fixed: Vec<_> = fixed_keys(&changes)
+        let mut faults: Vec<_> = fixed_keys(&changes)
             .map(|Change { key, from, .. }| {
                 let what = "can't change while the server runs";
                 loaded.origins.fault(key, format!("{what}; restart it, or write {from}, which is in force"))
             })
             .collect();
-        if !fixed.is_empty() {
-            return Err(Faults(fixed));
+        let is_shut_by = triggered
+            .profile
+            .as_ref()
+            .filter(|_| !in_force.security.admin_token.is_empty() && loaded.profile.security.admin_token.is_empty());
+        if let Some(name) = is_shut_by {
+            let what =
+                format!("{name} has no admin token, so nobody could switch back; write the token into base.toml");
+            faults.push(loaded.origins.fault("security.admin_token", what));
+        }
+        if !faults.is_empty() {
+            return Err(Faults(faults));
         }
         let known: Vec<_> = in_force.modes.all().iter().chain(&self.half_built).cloned().collect();
         let modes = self.registry.modes(&loaded.profile.modes, &loaded.profile.server.default_mode, &known);
+        let changes = with_replaced_modes(changes, &in_force.modes, &modes);
         Ok(Candidate { layers, loaded, effective, changes, modes })
     }
 
@@ -233,12 +245,20 @@ impl Reloader {
         {
             tracing::error!(error, "The log keeps its filter");
         }
-        let next = configuration(generation, &layers, &triggered.sources, &profile, effective, modes);
+        let next = configuration(generation, &layers, &triggered.sources, &profile, effective, modes.clone());
         self.published.send_replace(Arc::new(next));
+        self.registry.put_in_force(&modes);
         self.half_built.clear();
         self.triggers.follow(profile.reload, &triggered.sources);
         (self.profile, self.layers) = (profile, layers);
         self.receipt(triggered, outcome, |receipt| receipt.changes = changes);
+    }
+
+    fn panicked(&self) -> Faults {
+        Sources::broken(&self.layers, "makes the server panic; its log has the message")
+            .load(&[])
+            .err()
+            .unwrap_or_else(|| Faults(Vec::new()))
     }
 
     fn reject(&mut self, triggered: Triggered, faults: &Faults) -> Option<Triggered> {
@@ -296,13 +316,34 @@ fn shown(sources: &Sources) -> Vec<String> {
     files
 }
 
-/// Waits until each of `modes` serves; what keeps them from it.
+/// Waits until each of `modes` serves, or one can't; what keeps those from it that have failed by then.
 async fn warm_up(modes: &[Arc<Mode>], origins: &Origins) -> Result<(), Faults> {
-    let mut faults = Vec::new();
-    for mode in modes {
-        if let Err(fault) = mode.ready().await {
-            faults.push(origins.fault(&format!("modes.{}.{}", mode.name, fault.key), fault.reason.clone()));
+    let mut waiting: FuturesUnordered<_> = modes.iter().map(|mode| mode.ready()).collect();
+    while let Some(ready) = waiting.next().await {
+        if ready.is_err() {
+            break;
         }
     }
+    let faults: Vec<_> = modes
+        .iter()
+        .filter_map(|mode| match mode.state() {
+            ModeState::Unavailable(fault) => {
+                Some(origins.fault(&format!("modes.{}.{}", mode.name, fault.key), fault.reason.clone()))
+            }
+            ModeState::Ready(_) | ModeState::Loading => None,
+        })
+        .collect();
     if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
+}
+
+/// A mode may have another model though no key of it changed: then its catalog entry did.
+fn with_replaced_modes(mut changes: Vec<Change>, before: &Modes, after: &Modes) -> Vec<Change> {
+    for mode in after.new_since(before) {
+        let key = format!("modes.{}", mode.name);
+        if !changes.iter().any(|change| change.key.starts_with(&format!("{key}."))) {
+            let (from, to) = ("its catalog entry before".into(), "its catalog entry now".into());
+            changes.push(Change { key, from, to, origin: mode.settings.model.clone() });
+        }
+    }
+    changes
 }

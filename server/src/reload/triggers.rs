@@ -19,6 +19,12 @@ use crate::config::{Layers, ReloadSettings, Sources, Watch, Watching};
 /// A file that is gone for so long is gone: an editor that replaces it takes less.
 const MISSING_FOR: Duration = Duration::from_millis(500);
 
+/// Whoever writes for longer than that is not waited for; the next event or look will tell.
+const PEACE_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often files are read that somebody may be writing.
+const MOST_LOOKS: usize = 10;
+
 /// A reason to reload, and what the files said then.
 pub(super) struct Triggered {
     pub(super) trigger: Trigger,
@@ -62,11 +68,17 @@ impl Triggers {
     pub(super) fn follow(&mut self, settings: ReloadSettings, sources: &Sources) {
         (self.settings, self.known, self.found) = (settings, Some(sources.clone()), None);
         self.next_look = Instant::now() + self.look_interval();
-        if settings.watch != Watching::Events {
+        self.watch_what_is_there(sources);
+    }
+
+    /// Links and directories may be others than before, though the files say the same.
+    fn watch_what_is_there(&mut self, sources: &Sources) {
+        let every_millis = self.settings.poll_interval_millis;
+        if self.settings.watch != Watching::Events {
             return self.watch.stop();
         }
         if let Err(error) = self.watch.follow(sources.paths()) {
-            tracing::warn!(%error, every_millis = settings.poll_interval_millis, "Profiles can't be watched: they are looked at now and then");
+            tracing::warn!(%error, every_millis, "Profiles can't be watched: they are looked at now and then");
         }
     }
 
@@ -86,16 +98,18 @@ impl Triggers {
         triggered.trigger != Trigger::File || triggered.events == self.watch.events()
     }
 
-    /// The next reason; `None` when nobody is left who could give one.
-    pub(super) async fn next(&mut self, layers: &Layers) -> Option<Triggered> {
+    /// The next reason, if need be the next order; `None` when nobody is left who could give one.
+    pub(super) async fn next(&mut self, layers: &Layers, orders_only: bool) -> Option<Triggered> {
         let settle = Duration::from_millis(self.settings.settle_millis);
         loop {
+            let watching = if orders_only { Watching::Off } else { self.settings.watch };
             tokio::select! {
                 biased;
-                order = self.orders.recv() => return Some(self.obey(order?, layers)),
-                () = self.watch.settled(settle), if self.settings.watch == Watching::Events => {
+                order = self.orders.recv() => return Some(self.obey(order?, layers).await),
+                () = self.watch.settled(settle), if watching == Watching::Events => {
                     let start = Instant::now();
-                    let (sources, events) = self.read_in_peace(layers, settle).await;
+                    let Some((sources, events)) = self.read_in_peace(layers).await else { continue };
+                    self.watch_what_is_there(&sources);
                     if sources.is_incomplete() {
                         self.found = Some((sources, start));
                         self.next_look = start + MISSING_FOR;
@@ -103,7 +117,7 @@ impl Triggers {
                         return Some(self.edited(sources, start, events));
                     }
                 }
-                () = sleep_until(self.next_look.into()), if self.settings.watch != Watching::Off => {
+                () = sleep_until(self.next_look.into()), if watching != Watching::Off => {
                     self.next_look = Instant::now() + self.look_interval();
                     if let Some(triggered) = self.look(layers) {
                         return Some(triggered);
@@ -118,6 +132,7 @@ impl Triggers {
     fn look(&mut self, layers: &Layers) -> Option<Triggered> {
         let (start, events) = (Instant::now(), self.watch.events());
         let sources = Sources::read(layers);
+        self.watch_what_is_there(&sources);
         let is_known = self.known.as_ref() == Some(&sources);
         let before = self.found.take().filter(|_| !is_known && !self.watch.is_being_written());
         match before {
@@ -135,16 +150,19 @@ impl Triggers {
         }
     }
 
-    /// Reads the files once nobody writes them, without an event in between.
-    async fn read_in_peace(&self, layers: &Layers, settle: Duration) -> (Sources, u64) {
-        loop {
+    /// Reads the files once nobody writes them: alike twice, without an event in between. `None` when that does not come
+    /// to pass.
+    async fn read_in_peace(&self, layers: &Layers) -> Option<(Sources, u64)> {
+        let start = Instant::now();
+        while start.elapsed() < PEACE_WITHIN {
             let events = self.watch.events();
             let sources = Sources::read(layers);
             if events == self.watch.events() && !self.watch.is_being_written() {
-                return (sources, events);
+                return Some((sources, events));
             }
-            tokio::time::sleep(settle).await;
+            tokio::time::sleep(Duration::from_millis(self.settings.settle_millis)).await;
         }
+        None
     }
 
     fn edited(&mut self, sources: Sources, start: Instant, events: u64) -> Triggered {
@@ -153,11 +171,24 @@ impl Triggers {
         Triggered { trigger: Trigger::File, profile: None, sources, reply: None, start, events }
     }
 
-    fn obey(&mut self, order: Order, layers: &Layers) -> Triggered {
+    async fn obey(&mut self, order: Order, layers: &Layers) -> Triggered {
         let Order { trigger, profile, reply } = order;
-        let (start, events) = (Instant::now(), self.watch.events());
+        let (start, settle) = (Instant::now(), Duration::from_millis(self.settings.settle_millis));
         let wanted = Layers { profile: profile.clone().unwrap_or_else(|| layers.profile.clone()), ..layers.clone() };
-        let sources = Sources::read(&wanted);
+        let being_written = || (Sources::broken(&wanted, "is being written; try again when that is done"), 0);
+        let mut read = self.read_in_peace(&wanted).await;
+        // The files of another profile were not watched until now: two looks have to find them alike.
+        for _ in 0..MOST_LOOKS {
+            tokio::time::sleep(settle).await;
+            let again = self.read_in_peace(&wanted).await;
+            let is_alike = again.is_some()
+                && again.as_ref().map(|(sources, _)| sources) == read.as_ref().map(|(sources, _)| sources);
+            read = again;
+            if is_alike {
+                break;
+            }
+        }
+        let (sources, events) = read.unwrap_or_else(being_written);
         if profile.is_none() {
             self.known = Some(sources.clone());
         }

@@ -15,7 +15,9 @@ pub(super) async fn adopt(session: &Session, new: Arc<Configuration>, wanted: &m
     let old = session.replace_configuration(Arc::clone(&new));
     let limits = Limits::from(new.capture);
     if limits != Limits::from(old.capture) {
-        session.forgive(old.capture.max_in_flight);
+        if new.capture.max_in_flight < old.capture.max_in_flight {
+            session.forgive(old.capture.max_in_flight);
+        }
         session.say(ServerMessage::Limits { generation: new.generation, limits }.to_json()).await;
     }
     if new.modes.are_the_same_as(&old.modes) {
@@ -64,6 +66,6 @@ impl Session {
     fn forgive(&self, old_max_in_flight: u32) {
         let (received, answered, dropped) = self.counts();
         let in_flight = u32::try_from(received - answered - dropped).unwrap_or(u32::MAX);
-        self.forgiven.store(old_max_in_flight.saturating_sub(in_flight), Ordering::Release);
+        self.forgiven.fetch_max(old_max_in_flight.saturating_sub(in_flight), Ordering::AcqRel);
     }
 }

@@ -29,13 +29,14 @@ pub fn start_log(directives: &str) -> Result<(), String> {
 /// Changes which lines the log has.
 pub fn change_log(directives: &str) -> Result<(), String> {
     let Some(handle) = FILTER.get() else { return Ok(()) };
+    if std::env::var_os("RUST_LOG").is_some() {
+        tracing::warn!("RUST_LOG is set and wins over telemetry.log");
+    }
     handle.reload(filter(directives)?).map_err(|error| error.to_string())
 }
 
 fn filter(directives: &str) -> Result<EnvFilter, String> {
-    let filter = match std::env::var("RUST_LOG") {
-        Ok(from_environment) => EnvFilter::try_new(from_environment),
-        Err(_unset) => EnvFilter::try_new(directives),
-    };
-    filter.map_err(|error| format!("telemetry.log: {error}"))
+    let from_environment = std::env::var("RUST_LOG");
+    let directives = from_environment.as_deref().unwrap_or(directives);
+    EnvFilter::builder().with_regex(false).parse(directives).map_err(|error| format!("telemetry.log: {error}"))
 }

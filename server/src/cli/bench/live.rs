@@ -17,6 +17,7 @@ use tokio_tungstenite::{
 
 use crate::{
     cli::Failure,
+    model::Places,
     session::protocol::{FRAME_HEADER_LEN_BYTES, SUBPROTOCOL},
 };
 
@@ -34,13 +35,24 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts this program as a server of the profile `name` in `profiles`.
-    pub(super) async fn start(profiles: &Path, name: &str, arguments: &[&Path]) -> Result<Self, Failure> {
+    /// Starts this program as a server of the profile `name` in `profiles`, on the models and plugins of `places`.
+    pub(super) async fn start(
+        profiles: &Path,
+        name: &str,
+        places: &Places,
+        overrides: &[String],
+    ) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(Failure::does_not_hold)?;
         let mut process = Command::new(program)
             .args(["serve", "--listen", "127.0.0.1:0", "--profile", name, "--profiles"])
             .arg(profiles)
-            .args(arguments)
+            .arg("--plugins")
+            .arg(&places.plugins)
+            .arg("--models")
+            .arg(&places.models)
+            .arg("--cache")
+            .arg(&places.cache)
+            .args(overrides.iter().flat_map(|pair| ["--set", pair]))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

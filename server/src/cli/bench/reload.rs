@@ -16,7 +16,7 @@ use crate::{
         CliResult, Failure,
         places::{PlaceArguments, ProfileArguments},
     },
-    config::Layers,
+    config::{Layers, Place},
 };
 
 /// From edit to limits, for 99 of 100.
@@ -56,6 +56,10 @@ pub(super) struct Reload {
 impl Reload {
     pub(in crate::cli) fn run(self) -> CliResult {
         let loaded = self.profile.load()?;
+        let origin = loaded.origins.of("capture.jpeg_quality");
+        if let Some(Place::Layer(layer)) = origin {
+            return Err(Failure::wrong_usage(format!("{layer} hides the edits of capture.jpeg_quality; leave it out")));
+        }
         let profiles = copy_profiles(&self.profile.layers())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(Failure::does_not_hold)?;
@@ -66,11 +70,8 @@ impl Reload {
     /// Microseconds from each edit to each client, and what became of all frames.
     async fn measure(&self, profiles: &Path) -> Result<(Vec<u64>, Frames), Failure> {
         edit(profiles, &self.profile.layers().profile, 0)?;
-        let places = self.places.places()?;
-        let arguments = ["--plugins", "--models", "--cache"].map(Path::new);
-        let [plugins, models, cache] = arguments;
-        let arguments = [plugins, &places.plugins, models, &places.models, cache, &places.cache];
-        let server = Server::start(profiles, EDITED, &arguments).await?;
+        let overrides = self.profile.layers().overrides;
+        let server = Server::start(profiles, EDITED, &self.places.places()?, &overrides).await?;
         let (stop, stopping) = watch::channel(false);
         let (limits, mut received) = mpsc::channel(64);
         let jpeg = test_picture(640, 360)?;
