@@ -83,7 +83,7 @@ pub(super) struct LimitsReceived {
     pub(super) limits: Value,
 }
 
-/// Sends `jpeg` at `pace` until `stop` turns true, and tells of each `limits`.
+/// Sends `jpeg` at `pace`, as far as the server's limits allow, until `stop` turns true; tells of each `limits`.
 pub(super) async fn stream(
     address: String,
     jpeg: Vec<u8>,
@@ -97,10 +97,13 @@ pub(super) async fn stream(
     let mut frames = Frames::default();
     let mut ticks = interval(pace);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut deadline = None;
+    let (mut deadline, mut max_in_flight) = (None, 0);
     while deadline.is_none() || frames.answered + frames.dropped < frames.sent {
         let message = tokio::select! {
             _ = ticks.tick(), if deadline.is_none() => {
+                if frames.sent - frames.answered - frames.dropped >= max_in_flight {
+                    continue;
+                }
                 socket.send(frame(frames.sent, &jpeg)).await.map_err(Failure::does_not_hold)?;
                 frames.sent += 1;
                 continue;
@@ -118,8 +121,12 @@ pub(super) async fn stream(
                 let text: Value = serde_json::from_str(&text).map_err(Failure::does_not_hold)?;
                 match text["type"].as_str() {
                     Some("dropped") => frames.dropped += 1,
-                    // Nobody reads on once the benchmark ends.
-                    Some("limits") => drop(limits.send(LimitsReceived { at: Instant::now(), limits: text }).await),
+                    Some("hello") => max_in_flight = text["limits"]["max_in_flight"].as_u64().unwrap_or(1),
+                    Some("limits") => {
+                        max_in_flight = text["max_in_flight"].as_u64().unwrap_or(1);
+                        // Nobody reads on once the benchmark ends.
+                        drop(limits.send(LimitsReceived { at: Instant::now(), limits: text }).await);
+                    }
                     _ => {}
                 }
             }
