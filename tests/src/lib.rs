@@ -1,11 +1,15 @@
-//! What the scenarios share: a server process, a client of `segue.v2`, pictures.
+//! What the scenarios share: a server process, a client of `segue.v2`, pictures, profiles to edit.
 //!
 //! Nothing here knows the server's types: the client is written from the protocol alone.
 
 mod client;
+mod live;
 mod pictures;
+mod profiles;
 mod server;
 
 pub use client::{Client, Decoded, Event, FrameFields};
+pub use live::{Flow, Live};
 pub use pictures::{clip_frames, gradient_jpeg, test_data};
+pub use profiles::Profiles;
 pub use server::{Server, program, segue};

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 /// How long anything here may take before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,7 +30,8 @@ fn root() -> PathBuf {
 /// A call of the program, from the root of the repository.
 pub fn segue(arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
-    command.args(arguments).current_dir(root()).stdin(Stdio::null());
+    // It would win over what a profile says of the log.
+    command.args(arguments).current_dir(root()).stdin(Stdio::null()).env_remove("RUST_LOG");
     command
 }
 
@@ -80,9 +82,39 @@ impl Server {
 
     /// The body at `path`, and the status.
     pub fn get(&self, path: &str) -> Result<(u16, String)> {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let mut answer = agent.get(self.url(path)).call()?;
+        let mut answer = agent().get(self.url(path)).call()?;
         Ok((answer.status().as_u16(), answer.body_mut().read_to_string()?))
+    }
+
+    /// The body at `path` for whoever holds `token`, and the status.
+    pub fn get_as(&self, token: &str, path: &str) -> Result<(u16, String)> {
+        let request = agent().get(self.url(path)).header("authorization", format!("Bearer {token}"));
+        let mut answer = request.call()?;
+        Ok((answer.status().as_u16(), answer.body_mut().read_to_string()?))
+    }
+
+    /// What is answered to `body`, JSON, from whoever holds `token`, and the status.
+    pub fn post_as(&self, token: &str, path: &str, body: &str) -> Result<(u16, String)> {
+        let request = agent().post(self.url(path)).header("authorization", format!("Bearer {token}"));
+        let mut answer = request.header("content-type", "application/json").send(body)?;
+        Ok((answer.status().as_u16(), answer.body_mut().read_to_string()?))
+    }
+
+    /// What became of its attempts to reload.
+    pub fn reloads(&self) -> Result<Value> {
+        Ok(serde_json::from_str(&self.get("/v1/reloads")?.1)?)
+    }
+
+    /// The metric `name`, labels and all.
+    pub fn metric(&self, name: &str) -> Result<u64> {
+        let text = self.get("/metrics")?.1;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(value.with_context(|| format!("no {name} in\n{text}"))?.parse()?)
+    }
+
+    /// Waits until the configuration `generation` is in force, and its receipt is written.
+    pub fn applied(&self, generation: u32) -> Result<()> {
+        self.log_until(&format!("Configuration applied generation={generation} ")).map(drop)
     }
 
     /// The lines of its log until one contains `text`.
@@ -127,6 +159,10 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).build().into()
 }
 
 fn forward(stream: impl std::io::Read + Send + 'static, lines: std::sync::mpsc::SyncSender<String>) {

@@ -9,13 +9,13 @@ use crate::command::{is_installed, root, run, tool};
 /// Pinned, since a new version may find new faults in old text.
 const TYPOS: &str = "typos==1.52.0";
 
-/// Chromium and ffmpeg, from Debian's packages.
+/// Chromium, ffmpeg and Vim, from Debian's packages.
 pub(crate) fn debian_packages() -> Result<()> {
-    let missing: Vec<_> = ["chromium", "ffmpeg"].into_iter().filter(|program| !is_there(program)).collect();
+    let missing: Vec<_> = ["chromium", "ffmpeg", "vim"].into_iter().filter(|program| !is_there(program)).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    println!("Installing {}", missing.join(" and "));
+    println!("Installing {}", missing.join(", "));
     let install = || -> Result<()> {
         run(tool("apt-get").args(["update", "-qq"]))?;
         run(tool("apt-get")
@@ -25,8 +25,8 @@ pub(crate) fn debian_packages() -> Result<()> {
     };
     install().with_context(|| {
         format!(
-            "install {} by hand: the browser tests drive the one and cut clips with the other",
-            missing.join(" and ")
+            "install {} by hand: the tests drive a browser, cut clips, and edit profiles with them",
+            missing.join(", ")
         )
     })
 }

@@ -73,9 +73,9 @@ impl Sources {
         self.files.iter().map(|file| &file.path).chain(&self.missing).map(PathBuf::as_path)
     }
 
-    /// Whether a file that is named can't be read.
+    /// Whether a file that is named can't be read, or is empty, as one is when somebody begins to write it.
     pub fn is_incomplete(&self) -> bool {
-        self.missing.is_some()
+        self.missing.is_some() || self.files.iter().any(|file| file.text.is_empty())
     }
 
     /// Reads the profile `name`, which the last file may have named; what it extends.

@@ -4,7 +4,8 @@
 //! links are followed, and every directory in which one of them lies is watched, too.
 //!
 //! Architecture invariant: it only signals. A file that is open for writing is never reported; what a close, a rename
-//! or a new link finished is, once nothing happened for the settle time.
+//! or a new link finished is, once nothing happened for the settle time. Events arrive a moment after what they tell
+//! of: whoever has read the files lets the watch catch up before asking whether they were read in peace.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -17,7 +18,7 @@ use std::{
 
 use notify::{
     Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
-    event::{AccessKind, AccessMode, ModifyKind, RenameMode},
+    event::{AccessKind, AccessMode, CreateKind, ModifyKind, RenameMode},
 };
 use tokio::sync::Notify;
 
@@ -27,6 +28,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// More links than these are a circle.
 const MOST_LINKS: usize = 40;
 
+/// The program itself. To open it causes an event, changes nothing, and is otherwise done by nobody.
+const BELL: &str = "/proc/self/exe";
+
+/// A bell that is not heard for so long has no events.
+const LONGEST_ECHO: Duration = Duration::from_millis(500);
+
 /// Follows the files of a profile.
 #[derive(Default)]
 pub struct Watch {
@@ -34,12 +41,14 @@ pub struct Watch {
     watcher: Option<RecommendedWatcher>,
     /// The directories that are watched, by device and inode: a directory may be replaced by another of its name.
     directories: BTreeMap<PathBuf, Option<(u64, u64)>>,
+    has_bell: bool,
 }
 
 #[derive(Default)]
 struct Shared {
     seen: Mutex<Seen>,
     happened: Notify,
+    rang: Notify,
 }
 
 /// What the events said.
@@ -53,6 +62,8 @@ struct Seen {
     finished: Option<Instant>,
     /// How many events there were.
     events: u64,
+    /// How often the bell rang.
+    rings: u64,
 }
 
 impl Watch {
@@ -76,6 +87,7 @@ impl Watch {
         for (path, _) in directories.iter().filter(|(_, identity)| identity.is_some()) {
             watcher.watch(path, RecursiveMode::NonRecursive)?;
         }
+        self.has_bell = watcher.watch(Path::new(BELL), RecursiveMode::NonRecursive).is_ok();
         // The old watcher goes only now, so that no moment is unwatched.
         self.watcher = Some(watcher);
         self.directories = directories;
@@ -105,6 +117,21 @@ impl Watch {
             }
         }
         self.shared.seen().finished = None;
+    }
+
+    /// Done when every event of what happened until now is taken. They come in order: one more is caused, and awaited.
+    pub async fn caught_up(&self) {
+        let rings = self.shared.seen().rings;
+        if !self.has_bell || fs::File::open(BELL).is_err() {
+            return;
+        }
+        let heard = async {
+            while self.shared.seen().rings == rings {
+                self.shared.rang.notified().await;
+            }
+        };
+        // In vain only where files have no events, and then there is nothing to wait for.
+        let _ = tokio::time::timeout(LONGEST_ECHO, heard).await;
     }
 
     /// How many events there were. What was read between two equal counts was read in peace.
@@ -138,6 +165,11 @@ impl Shared {
         for path in &event.paths {
             let is_link = matches!(event.kind, EventKind::Create(_)) && is_link(path);
             let mut seen = self.seen();
+            if path == Path::new(BELL) {
+                seen.rings += 1;
+                self.rang.notify_one();
+                continue;
+            }
             let has_finished = seen.paths.contains(path) && seen.take(&event.kind, path, is_link);
             drop(seen);
             if has_finished {
@@ -152,6 +184,7 @@ impl Seen {
     /// Takes an event of a path that matters; whether it finished something.
     fn take(&mut self, kind: &EventKind, path: &Path, is_link: bool) -> bool {
         match kind {
+            EventKind::Create(CreateKind::Folder) => return true,
             EventKind::Create(_) if !is_link => {}
             EventKind::Modify(ModifyKind::Data(_)) => {}
             EventKind::Create(_) | EventKind::Access(AccessKind::Close(AccessMode::Write)) => {

@@ -16,14 +16,11 @@ use super::{
 };
 use crate::config::{Layers, ReloadSettings, Sources, Watch, Watching};
 
-/// A file that is gone for so long is gone: an editor that replaces it takes less.
+/// A file that is gone or empty for so long is meant to be: an editor that replaces it takes less.
 const MISSING_FOR: Duration = Duration::from_millis(500);
 
 /// Whoever writes for longer than that is not waited for; the next event or look will tell.
 const PEACE_WITHIN: Duration = Duration::from_secs(1);
-
-/// How often files are read that somebody may be writing.
-const MOST_LOOKS: usize = 10;
 
 /// A reason to reload, and what the files said then.
 pub(super) struct Triggered {
@@ -108,7 +105,7 @@ impl Triggers {
                 order = self.orders.recv() => return Some(self.obey(order?, layers).await),
                 () = self.watch.settled(settle), if watching == Watching::Events => {
                     let start = Instant::now();
-                    let Some((sources, events)) = self.read_in_peace(layers).await else { continue };
+                    let Some((sources, events)) = self.read_in_peace(layers, start + PEACE_WITHIN).await else { continue };
                     self.watch_what_is_there(&sources);
                     if sources.is_incomplete() {
                         self.found = Some((sources, start));
@@ -119,7 +116,7 @@ impl Triggers {
                 }
                 () = sleep_until(self.next_look.into()), if watching != Watching::Off => {
                     self.next_look = Instant::now() + self.look_interval();
-                    if let Some(triggered) = self.look(layers) {
+                    if let Some(triggered) = self.look(layers).await {
                         return Some(triggered);
                     }
                 }
@@ -129,9 +126,10 @@ impl Triggers {
 
     /// Reads the files without waiting for an event. What two looks in a row find alike is finished, unless the events
     /// tell that somebody is still writing.
-    fn look(&mut self, layers: &Layers) -> Option<Triggered> {
+    async fn look(&mut self, layers: &Layers) -> Option<Triggered> {
         let (start, events) = (Instant::now(), self.watch.events());
         let sources = Sources::read(layers);
+        self.watch.caught_up().await;
         self.watch_what_is_there(&sources);
         let is_known = self.known.as_ref() == Some(&sources);
         let before = self.found.take().filter(|_| !is_known && !self.watch.is_being_written());
@@ -150,13 +148,13 @@ impl Triggers {
         }
     }
 
-    /// Reads the files once nobody writes them: alike twice, without an event in between. `None` when that does not come
-    /// to pass.
-    async fn read_in_peace(&self, layers: &Layers) -> Option<(Sources, u64)> {
-        let start = Instant::now();
-        while start.elapsed() < PEACE_WITHIN {
+    /// Reads the files once nobody writes them, without an event in between. `None` when that does not come to pass
+    /// before `until`.
+    async fn read_in_peace(&self, layers: &Layers, until: Instant) -> Option<(Sources, u64)> {
+        while Instant::now() < until {
             let events = self.watch.events();
             let sources = Sources::read(layers);
+            self.watch.caught_up().await;
             if events == self.watch.events() && !self.watch.is_being_written() {
                 return Some((sources, events));
             }
@@ -176,13 +174,13 @@ impl Triggers {
         let (start, settle) = (Instant::now(), Duration::from_millis(self.settings.settle_millis));
         let wanted = Layers { profile: profile.clone().unwrap_or_else(|| layers.profile.clone()), ..layers.clone() };
         let being_written = || (Sources::broken(&wanted, "is being written; try again when that is done"), 0);
-        let mut read = self.read_in_peace(&wanted).await;
+        let until = start + PEACE_WITHIN;
+        let mut read = self.read_in_peace(&wanted, until).await;
         // The files of another profile were not watched until now: two looks have to find them alike.
-        for _ in 0..MOST_LOOKS {
+        while let Some((sources, _)) = &read {
             tokio::time::sleep(settle).await;
-            let again = self.read_in_peace(&wanted).await;
-            let is_alike = again.is_some()
-                && again.as_ref().map(|(sources, _)| sources) == read.as_ref().map(|(sources, _)| sources);
+            let again = self.read_in_peace(&wanted, until).await;
+            let is_alike = again.as_ref().is_some_and(|(again, _)| again == sources);
             read = again;
             if is_alike {
                 break;

@@ -13,9 +13,12 @@ mod receive;
 mod segment;
 mod send;
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
 };
 
 use axum::extract::ws::WebSocket;
@@ -97,6 +100,8 @@ struct Session {
     /// How many frames more than are allowed now may be on their way, sent before the client knew.
     forgiven: AtomicU32,
     notes: mpsc::Sender<Note>,
+    /// Hash of the last `modes`.
+    said_modes: AtomicU64,
     received: AtomicU64,
     answered: AtomicU64,
     dropped: AtomicU64,
@@ -118,6 +123,7 @@ pub async fn run(socket: WebSocket, service: Arc<Service>) {
         is_busy: AtomicBool::new(false),
         forgiven: AtomicU32::new(0),
         notes,
+        said_modes: AtomicU64::new(0),
         received: AtomicU64::new(0),
         answered: AtomicU64::new(0),
         dropped: AtomicU64::new(0),
@@ -130,8 +136,10 @@ pub async fn run(socket: WebSocket, service: Arc<Service>) {
     tracing::info!(session = session.number, id, "Session started");
     session.say(session.hello(&id)).await;
     tokio::select! {
-        () = receive::run(&session, stream, configurations, mode_states) => {}
+        // The waiting frame is taken before another is received: one that was sent for the last answer replaces nothing.
+        biased;
         () = segment::run(&session, answers) => {}
+        () = receive::run(&session, stream, configurations, mode_states) => {}
         () = send::run(&session, sink, waiting_notes, waiting_answers) => {}
     }
     session.end();
@@ -144,14 +152,25 @@ impl Session {
         let _ = self.notes.send(Note::Text(text)).await;
     }
 
+    /// Whether `modes` is another list than the last one that was said.
+    fn is_news(&self, modes: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        modes.hash(&mut hasher);
+        let hash = hasher.finish();
+        self.said_modes.swap(hash, Ordering::AcqRel) != hash
+    }
+
     fn hello(&self, id: &str) -> String {
         let configuration = self.configuration();
+        let modes = mode_entries(&configuration);
+        // The client knows this list from here.
+        self.is_news(&ServerMessage::Modes { modes: modes.clone() }.to_json());
         ServerMessage::Hello {
             session: id,
             version: env!("CARGO_PKG_VERSION"),
             generation: configuration.generation,
             mode: &self.mode().name,
-            modes: mode_entries(&configuration),
+            modes,
             limits: configuration.capture.into(),
         }
         .to_json()

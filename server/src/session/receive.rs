@@ -78,6 +78,8 @@ async fn receive_frame(session: &Session, message: &Bytes) {
     if let Some(old) = session.slot.put(WaitingFrame { frame, mode, settings }) {
         session.say(session.drop_frame(&old.mode, old.frame.id, &FrameError::Superseded)).await;
     }
+    // An idle session takes this frame before the next one, which may have come together with it, replaces it.
+    tokio::task::yield_now().await;
 }
 
 fn check(session: &Session, configuration: &Configuration, frame: &FrameMessage) -> Result<(), FrameError> {
@@ -116,8 +118,12 @@ async fn receive_text(session: &Session, text: &str, wanted_mode: &mut Option<Ar
     }
 }
 
+/// Lists the modes, unless the client knows that list.
 pub(super) async fn say_modes(session: &Session) {
-    session.say(ServerMessage::Modes { modes: mode_entries(&session.configuration()) }.to_json()).await;
+    let text = ServerMessage::Modes { modes: mode_entries(&session.configuration()) }.to_json();
+    if session.is_news(&text) {
+        session.say(text).await;
+    }
 }
 
 /// Takes `mode` over if it is ready, and says what became of it. Gives it back while it is loading.
