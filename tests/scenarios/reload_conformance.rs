@@ -10,11 +10,12 @@ use std::{
     path::Path,
     process::{Command, Stdio},
     thread::sleep,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
 use segue_tests::{Live, Profiles, Server, gradient_jpeg, segue};
+use serde_json::Value;
 
 /// How often each kind of edit is made.
 const EDITS: u32 = 200;
@@ -60,10 +61,8 @@ async fn expect_all_followed(server: &Server, mut save: impl FnMut(u32, Pair) ->
         save(edit, pair).with_context(|| format!("edit {edit} can't be made"))?;
         let arrived = live.text_of("limits").await;
         let limits = arrived.with_context(|| format!("edit {edit} was missed: {:#?}", server.reloads()))?;
-        let number = |key: &str| limits[key].as_u64().and_then(|value| u32::try_from(value).ok()).unwrap_or_default();
-        let seen = Pair { jpeg_quality: number("jpeg_quality"), max_dimension_px: number("max_dimension_px") };
-        ensure!(seen == pair, "edit {edit} was torn: {limits}");
-        ensure!(number("generation") == edit + 1, "edit {edit} is not the next generation: {limits}");
+        ensure!(pair_of(&limits) == pair, "edit {edit} was torn: {limits}");
+        ensure!(limits["generation"] == edit + 1, "edit {edit} is not the next generation: {limits}");
     }
     server.applied(EDITS + 1)?;
     let outcomes = [("applied", EDITS + 1), ("rejected", 0), ("unchanged", 0), ("superseded", 0)];
@@ -77,6 +76,11 @@ async fn expect_all_followed(server: &Server, mut save: impl FnMut(u32, Pair) ->
     ensure!(lost == 0, "{lost} of {} frames were lost, the first one: {:?}", flow.sent, flow.dropped.first());
     ensure!(flow.answered == flow.sent && flow.answered > EDITS, "{flow:?}");
     Ok(())
+}
+
+fn pair_of(limits: &Value) -> Pair {
+    let number = |key: &str| limits[key].as_u64().and_then(|value| u32::try_from(value).ok()).unwrap_or_default();
+    Pair { jpeg_quality: number("jpeg_quality"), max_dimension_px: number("max_dimension_px") }
 }
 
 /// Puts `text` into a new file, and that into the place of `path`.
@@ -136,7 +140,37 @@ async fn a_file_renamed_over_the_old_one_is_followed() -> Result<()> {
     expect_all_followed(&server, |_, pair| rename_over(&profiles.file("default"), &pair.text())).await
 }
 
-/// Vim moves the old file away, writes a new one, and keeps the old one as a backup.
+/// A save that begins just when the one before has been quiet for long enough: whoever reads now must notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_save_that_begins_while_the_one_before_is_read_is_not_torn() -> Result<()> {
+    const SETTLE: Duration = Duration::from_millis(20);
+    let profiles = Profiles::copy()?;
+    let server = serve(&profiles, EVENTS_ONLY)?;
+    let mut live = Live::start(server.address(), gradient_jpeg(64, 48)?).await?;
+    for edit in 1..=EDITS / 2 {
+        let (first, second) = (Pair { max_dimension_px: 2000 + edit, ..Pair::of(edit) }, Pair::of(edit));
+        profiles.write("default", first.text())?;
+        // Now a little earlier, now a little later.
+        let begin = Instant::now() + SETTLE - Duration::from_micros(500) + Duration::from_micros(100) * (edit % 20);
+        sleep(SETTLE - Duration::from_millis(2));
+        while Instant::now() < begin {
+            std::hint::spin_loop();
+        }
+        write_slowly(&profiles.file("default"), edit, second)?;
+        loop {
+            match pair_of(&live.text_of("limits").await?) {
+                pair if pair == second => break,
+                pair => ensure!(pair == first, "{pair:?} is neither {first:?} nor {second:?}"),
+            }
+        }
+    }
+    let rejected = server.metric("segue_config_reloads_total{outcome=\"rejected\"}")?;
+    ensure!(rejected == 0, "{rejected} halves were read: {:#?}", server.reloads());
+    live.finish().await?;
+    Ok(())
+}
+
+/// Vim moves the old file away, writes a new one, and keeps the old one as a backup; in /tmp, too, if it has to.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_vim_saves_is_followed() -> Result<()> {
     let profiles = Profiles::copy()?;

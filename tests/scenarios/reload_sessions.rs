@@ -134,7 +134,11 @@ async fn a_mode_that_is_added_serves_at_once_and_one_that_is_taken_away_is_left(
     let server = profiles.serve(&[])?;
     let mut client = Client::connect(server.address()).await?;
     profiles.overlay("default", "[modes.mine]\nrank = 9\nmodel = \"selfie\"")?;
-    let modes = client.text_of("modes").await?;
+    // The list may also come since a mode of the start became ready just now.
+    let mut modes = client.text_of("modes").await?;
+    while index_of(&modes["modes"], "mine").is_err() {
+        modes = client.text_of("modes").await?;
+    }
     let mine = index_of(&modes["modes"], "mine")?;
     assert_eq!(modes["modes"][2]["state"], "ready", "it is loaded before anybody is told of it: {modes}");
     client.text(json!({"type": "mode", "mode": "mine"})).await?;
@@ -159,7 +163,12 @@ async fn another_model_behind_a_mode_has_another_index_and_no_frame_is_lost() ->
     for edit in 0..10 {
         let variant = ["landscape", "general"][edit % 2];
         profiles.overlay("default", &format!("[modes.fast]\nvariant = \"{variant}\""))?;
-        indices.push(index_of(&live.text_of("modes").await?["modes"], "fast")?);
+        let before = indices.last().copied();
+        let mut now = before;
+        while now == before {
+            now = Some(index_of(&live.text_of("modes").await?["modes"], "fast")?);
+        }
+        indices.extend(now);
         live.answers_under(edit as u32 + 2).await?;
     }
     let flow = live.finish().await?;

@@ -105,7 +105,8 @@ impl Watch {
         self.shared.finish();
     }
 
-    /// Done when something was finished, nothing more happened for `settle`, and no file is being written.
+    /// Done when something was finished and not read since, nothing more happened for `settle`, and no file is being
+    /// written.
     pub async fn settled(&self, settle: Duration) {
         loop {
             let rest = self.shared.seen().quiet_in(settle);
@@ -116,7 +117,12 @@ impl Watch {
                 None => self.shared.happened.notified().await,
             }
         }
-        self.shared.seen().finished = None;
+    }
+
+    /// Takes what was finished as read, if that was before the next event.
+    pub fn was_read(&self, events: u64) {
+        let mut seen = self.shared.seen();
+        seen.finished = seen.finished.filter(|_| seen.events != events);
     }
 
     /// Done when every event of what happened until now is taken. They come in order: one more is caused, and awaited.
@@ -163,14 +169,14 @@ impl Shared {
             return self.finish();
         }
         for path in &event.paths {
-            let is_link = matches!(event.kind, EventKind::Create(_)) && is_link(path);
+            let comes_whole = matches!(event.kind, EventKind::Create(_)) && comes_whole(path);
             let mut seen = self.seen();
             if path == Path::new(BELL) {
                 seen.rings += 1;
                 self.rang.notify_one();
                 continue;
             }
-            let has_finished = seen.paths.contains(path) && seen.take(&event.kind, path, is_link);
+            let has_finished = seen.paths.contains(path) && seen.take(&event.kind, path, comes_whole);
             drop(seen);
             if has_finished {
                 self.finish();
@@ -182,10 +188,10 @@ impl Shared {
 
 impl Seen {
     /// Takes an event of a path that matters; whether it finished something.
-    fn take(&mut self, kind: &EventKind, path: &Path, is_link: bool) -> bool {
+    fn take(&mut self, kind: &EventKind, path: &Path, comes_whole: bool) -> bool {
         match kind {
             EventKind::Create(CreateKind::Folder) => return true,
-            EventKind::Create(_) if !is_link => {}
+            EventKind::Create(_) if !comes_whole => {}
             EventKind::Modify(ModifyKind::Data(_)) => {}
             EventKind::Create(_) | EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
                 self.writing.remove(path);
@@ -226,8 +232,9 @@ impl Seen {
     }
 }
 
-fn is_link(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
+/// Whether it is a link, symbolic or hard: nobody will close it.
+fn comes_whole(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink() || metadata.nlink() > 1)
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {

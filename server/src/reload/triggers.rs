@@ -106,6 +106,7 @@ impl Triggers {
                 () = self.watch.settled(settle), if watching == Watching::Events => {
                     let start = Instant::now();
                     let Some((sources, events)) = self.read_in_peace(layers, start + PEACE_WITHIN).await else { continue };
+                    self.watch.was_read(events);
                     self.watch_what_is_there(&sources);
                     if sources.is_incomplete() {
                         self.found = Some((sources, start));
@@ -148,14 +149,16 @@ impl Triggers {
         }
     }
 
-    /// Reads the files once nobody writes them, without an event in between. `None` when that does not come to pass
+    /// Reads the files once nobody writes them, without an event in between. Twice: a write can be read a moment before
+    /// there is an event of it to be caught up with. `None` when that does not come to pass
     /// before `until`.
     async fn read_in_peace(&self, layers: &Layers, until: Instant) -> Option<(Sources, u64)> {
         while Instant::now() < until {
             let events = self.watch.events();
             let sources = Sources::read(layers);
             self.watch.caught_up().await;
-            if events == self.watch.events() && !self.watch.is_being_written() {
+            let is_quiet = events == self.watch.events() && !self.watch.is_being_written();
+            if is_quiet && sources == Sources::read(layers) {
                 return Some((sources, events));
             }
             tokio::time::sleep(Duration::from_millis(self.settings.settle_millis)).await;
