@@ -43,7 +43,7 @@ async fn whoever_holds_the_token_switches_profiles_live() -> Result<()> {
     assert_eq!(client.text_of("limits").await?["max_dimension_px"], 960);
     let (status, answer) = switch(&server, TOKEN, "{\"profile\":\"../../etc/passwd\"}")?;
     assert_eq!((status, &answer["code"]), (404, &json!("unknown_profile")));
-    assert_eq!(switch(&server, TOKEN, "{\"profle\":\"lan\"}")?.0, 422);
+    assert_eq!(switch(&server, TOKEN, "{\"name\":\"lan\"}")?.0, 422);
     assert_eq!(switch(&server, TOKEN, "lan")?.0, 400);
     profiles.overlay("mine", "[capture]\njpeg_quality = 400")?;
     let (status, answer) = switch(&server, TOKEN, "{\"profile\":\"mine\"}")?;
