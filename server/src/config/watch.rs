@@ -3,8 +3,8 @@
 //! It watches directories, not files: most editors, and Kubernetes, put a new file in the old one's place. Symbolic
 //! links are followed, and every directory in which one of them lies is watched, too.
 //!
-//! Architecture invariant: it only signals. A file that is open for writing is never reported; what a close, a rename
-//! or a new link finished is, once nothing happened for the settle time. Events arrive a moment after what they tell
+//! Architecture invariant: it only signals. A file that is open for writing is never reported; what a close, a rename,
+//! a new link or a removal finished is, once nothing happened for the settle time. Events arrive a moment after what they tell
 //! of: whoever has read the files lets the watch catch up before asking whether they were read in peace.
 
 use std::{
@@ -18,7 +18,7 @@ use std::{
 
 use notify::{
     Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
-    event::{AccessKind, AccessMode, CreateKind, ModifyKind, RenameMode},
+    event::{AccessKind, AccessMode, CreateKind, ModifyKind},
 };
 use tokio::sync::Notify;
 
@@ -190,21 +190,14 @@ impl Seen {
     /// Takes an event of a path that matters; whether it finished something.
     fn take(&mut self, kind: &EventKind, path: &Path, comes_whole: bool) -> bool {
         match kind {
-            EventKind::Create(CreateKind::Folder) => return true,
-            EventKind::Create(_) if !comes_whole => {}
+            EventKind::Create(CreateKind::File) if !comes_whole => {}
             EventKind::Modify(ModifyKind::Data(_)) => {}
-            EventKind::Create(_) | EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
+            EventKind::Create(_)
+            | EventKind::Access(AccessKind::Close(AccessMode::Write))
+            | EventKind::Modify(ModifyKind::Name(_))
+            | EventKind::Remove(_) => {
                 self.writing.remove(path);
                 return true;
-            }
-            EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
-                self.writing.remove(path);
-                return true;
-            }
-            EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)) => {
-                self.writing.remove(path);
-                self.events += 1;
-                return false;
             }
             _ => return false,
         }
