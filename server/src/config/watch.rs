@@ -10,9 +10,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs,
-    os::unix::fs::MetadataExt,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
     path::{Component, Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -20,6 +23,7 @@ use notify::{
     Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode, CreateKind, ModifyKind},
 };
+use rustix::fs::{MemfdFlags, memfd_create};
 use tokio::sync::Notify;
 
 /// A writer that wrote nothing for so long, and has not closed the file, counts as gone.
@@ -28,8 +32,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// More links than these are a circle.
 const MOST_LINKS: usize = 40;
 
-/// The program itself. To open it causes an event, changes nothing, and is otherwise done by nobody.
-const BELL: &str = "/proc/self/exe";
+/// A file in memory that nobody else can open: to open it causes an event, and changes nothing. `None` where there is
+/// no such thing.
+fn bell() -> Option<&'static Path> {
+    static BELL: OnceLock<Option<(OwnedFd, PathBuf)>> = OnceLock::new();
+    let made = BELL.get_or_init(|| {
+        let file = memfd_create("segue-bell", MemfdFlags::CLOEXEC).ok()?;
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd()).into();
+        Some((file, path))
+    });
+    made.as_ref().map(|(_file, path)| path.as_path())
+}
 
 /// A bell that is not heard for so long has no events.
 const LONGEST_ECHO: Duration = Duration::from_millis(500);
@@ -87,7 +100,7 @@ impl Watch {
         for (path, _) in directories.iter().filter(|(_, identity)| identity.is_some()) {
             watcher.watch(path, RecursiveMode::NonRecursive)?;
         }
-        self.has_bell = watcher.watch(Path::new(BELL), RecursiveMode::NonRecursive).is_ok();
+        self.has_bell = bell().is_some_and(|bell| watcher.watch(bell, RecursiveMode::NonRecursive).is_ok());
         // The old watcher goes only now, so that no moment is unwatched.
         self.watcher = Some(watcher);
         self.directories = directories;
@@ -128,7 +141,8 @@ impl Watch {
     /// Done when every event of what happened until now is taken. They come in order: one more is caused, and awaited.
     pub async fn caught_up(&self) {
         let rings = self.shared.seen().rings;
-        if !self.has_bell || fs::File::open(BELL).is_err() {
+        let has_rung = self.has_bell && bell().is_some_and(|bell| fs::File::open(bell).is_ok());
+        if !has_rung {
             return;
         }
         let heard = async {
@@ -171,7 +185,7 @@ impl Shared {
         for path in &event.paths {
             let comes_whole = matches!(event.kind, EventKind::Create(_)) && comes_whole(path);
             let mut seen = self.seen();
-            if path == Path::new(BELL) {
+            if Some(path.as_path()) == bell() {
                 seen.rings += 1;
                 self.rang.notify_one();
                 continue;
