@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{LimitSettings, ModeSettings, ResultFormat, ResultSettings},
+        config::{Isolation, LimitSettings, ModeSettings, ResultFormat, ResultSettings},
         model::Description,
         pipeline::Accepts,
         telemetry::FrameTrace,
@@ -138,6 +138,9 @@ mod tests {
             variant: String::new(),
             instances: 1,
             threads: 1,
+            isolation: Isolation::Process,
+            timeout_millis: 1000,
+            max_memory_len_bytes: 1 << 30,
             settings: serde_json::Map::new(),
         };
         Arc::new(Mode::new(Description { name: name.into(), settings, entry: None }, 0))

@@ -11,6 +11,7 @@ mod profile;
 mod remote;
 mod segment;
 mod serve;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -48,6 +49,9 @@ enum Command {
     Bench(bench::Bench),
     /// Show, compare and switch profiles
     Profile(profile::ProfileCommand),
+    /// Run one instance of a plugin for the server that started this process
+    #[command(hide = true)]
+    Worker(worker::WorkerCommand),
     /// Validate profile, plugins and models without starting anything
     Check(check::Check),
 }
@@ -62,6 +66,7 @@ impl Arguments {
             Command::Plugins(plugins) => plugins.run(),
             Command::Bench(bench) => bench.run(),
             Command::Profile(profile) => profile.run(),
+            Command::Worker(worker) => worker.run(),
             Command::Check(check) => check.run(),
         };
         match result {

@@ -19,7 +19,7 @@ pub use fault::{Fault, Faults, Place};
 pub use layers::{Layers, Loaded, load};
 pub use origins::Origins;
 pub use profile::{
-    AdaptiveSettings, CaptureSettings, LimitSettings, ModeSettings, Profile, ReloadSettings, ResultFormat,
+    AdaptiveSettings, CaptureSettings, Isolation, LimitSettings, ModeSettings, Profile, ReloadSettings, ResultFormat,
     ResultSettings, SecuritySettings, ServerSettings, TelemetrySettings, Watching,
 };
 pub use schema::schema;

@@ -177,10 +177,33 @@ pub struct ModeSettings {
     #[serde(default = "one")]
     #[garde(range(min = 1, max = 256))]
     pub threads: u32,
+    /// Where the backend runs.
+    #[serde(default)]
+    #[garde(skip)]
+    pub isolation: Isolation,
+    /// Longest call of a backend in a process of its own, in milliseconds; then the process is ended.
+    #[serde(default = "ten_seconds")]
+    #[garde(range(min = 10, max = 600_000))]
+    pub timeout_millis: u64,
+    /// Most memory of such a process, in bytes.
+    #[serde(default = "four_gib")]
+    #[garde(range(min = 67_108_864_u64, max = 1_099_511_627_776_u64))]
+    pub max_memory_len_bytes: u64,
     /// What the backend is told, over the model's own settings.
     #[serde(default)]
     #[garde(skip)]
     pub settings: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Where a backend runs.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// In a process of its own for each instance: whatever it does costs its frame at most.
+    #[default]
+    Process,
+    /// In the server: some microseconds faster, and a crash ends the server.
+    InProcess,
 }
 
 impl ModeSettings {
@@ -277,4 +300,12 @@ fn log_directives(text: &str, _: &()) -> garde::Result {
 
 fn one() -> u32 {
     1
+}
+
+fn ten_seconds() -> u64 {
+    10_000
+}
+
+fn four_gib() -> u64 {
+    4 << 30
 }

@@ -6,6 +6,7 @@
 //! another mode, or the server, from starting.
 
 mod catalog;
+mod health;
 mod mode;
 mod pull;
 
@@ -15,13 +16,14 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, Weak},
     thread,
+    time::Duration,
 };
 
 use tokio::sync::watch;
 
 use crate::{
-    config::ModeSettings,
-    plugin_host::{FoundPlugin, Library, ModelSpec, PluginFile, find},
+    config::{Isolation, ModeSettings},
+    plugin_host::{Build, FoundPlugin, ModelSpec, PluginFile, WorkerLimits, find},
 };
 
 pub use catalog::{Catalog, CatalogClass, CatalogEntry, CatalogError, Source, Variant};
@@ -136,10 +138,19 @@ impl Modes {
 
 /// Makes the modes of each configuration of a running server.
 pub struct Registry {
-    loader: Arc<Loader>,
-    changed: watch::Sender<()>,
+    loading: Loading,
     numbers: Mutex<Numbers>,
 }
+
+/// What the threads that load modes share.
+#[derive(Clone)]
+struct Loading {
+    loader: Arc<Loader>,
+    changed: watch::Sender<()>,
+}
+
+/// How long a mode whose instances kept crashing is left alone before it is tried again.
+const REST_OF_A_MODE: Duration = Duration::from_secs(30);
 
 /// Numbers of modes: each is given again only when all others were, and no mode of that number is left.
 #[derive(Default)]
@@ -166,7 +177,7 @@ impl Registry {
     /// Models and plugins come from `places`. `progress` is told what takes long.
     pub fn new(places: &Places, progress: impl Fn(&str) + Send + Sync + 'static) -> Self {
         let loader = Arc::new(Loader::new(places.clone(), progress));
-        Self { loader, changed: watch::Sender::new(()), numbers: Mutex::default() }
+        Self { loading: Loading { loader, changed: watch::Sender::new(()) }, numbers: Mutex::default() }
     }
 
     /// The modes that `settings` name. Those that are among `known` already are kept as they are; each of the others
@@ -176,11 +187,11 @@ impl Registry {
         ordered.sort_by_key(|(name, mode)| (mode.rank, (*name).clone()));
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut mode = |name: &str, settings: &ModeSettings| {
-            let described = self.loader.describe(name, settings);
+            let described = self.loading.loader.describe(name, settings);
             let kept = known.iter().find(|mode| mode.is_described_by(&described)).cloned();
             kept.unwrap_or_else(|| {
                 let mode = numbers.take(|number| Mode::new(described, number));
-                self.load(&mode);
+                self.loading.start(&mode);
                 mode
             })
         };
@@ -193,31 +204,66 @@ impl Registry {
     pub fn put_in_force(&self, modes: &Modes) {
         for mode in &modes.all {
             if let (true, ModeState::Unavailable(_)) = (mode.put_in_force(), mode.state()) {
-                mode.set(ModeState::Loading);
-                self.changed.send_replace(());
-                self.load(mode);
+                self.loading.start_again(mode);
             }
         }
     }
 
     /// Changes whenever a mode that clients see changes its state.
     pub fn follow(&self) -> watch::Receiver<()> {
-        self.changed.subscribe()
+        self.loading.changed.subscribe()
     }
+}
 
-    fn load(&self, mode: &Arc<Mode>) {
-        let (mode, loader, changed) = (Arc::clone(mode), Arc::clone(&self.loader), self.changed.clone());
+impl Loading {
+    /// Loads `mode` on a thread of its own.
+    fn start(&self, mode: &Arc<Mode>) {
+        let (loading, mode) = (self.clone(), Arc::clone(mode));
         thread::spawn(move || {
             let settings = &mode.settings;
-            match catch_unwind(AssertUnwindSafe(|| loader.load(settings))) {
-                Ok(Ok(model)) => mode.set(ModeState::Ready(Arc::new(model))),
+            match catch_unwind(AssertUnwindSafe(|| loading.loader.load(settings))) {
+                Ok(Ok(model)) => loading.serve(&mode, model),
                 Ok(Err(error)) => mode.set_unavailable(error.key(settings), error.to_string()),
                 Err(_panic) => mode.set_unavailable("model", "loading it panicked; the log has the message"),
             }
-            if mode.is_in_force() {
-                changed.send_replace(());
+            loading.tell(&mode);
+        });
+    }
+
+    fn start_again(&self, mode: &Arc<Mode>) {
+        mode.set(ModeState::Loading);
+        self.tell(mode);
+        self.start(mode);
+    }
+
+    fn serve(&self, mode: &Arc<Mode>, model: LoadedModel) {
+        let (loading, weak) = (self.clone(), Arc::downgrade(mode));
+        model.on_given_up(Box::new(move |reason| loading.give_up(&weak, &reason)));
+        mode.set(ModeState::Ready(Arc::new(model)));
+    }
+
+    /// Takes a mode whose instances keep crashing out of service, and tries it again later.
+    fn give_up(&self, mode: &Weak<Mode>, reason: &str) {
+        let Some(mode) = mode.upgrade() else { return };
+        let seconds = REST_OF_A_MODE.as_secs();
+        mode.set_unavailable(
+            "model",
+            format!("it crashed again and again, the last time: {reason}; it is tried again every {seconds} s"),
+        );
+        self.tell(&mode);
+        let (loading, weak) = (self.clone(), Arc::downgrade(&mode));
+        thread::spawn(move || {
+            thread::sleep(REST_OF_A_MODE);
+            if let Some(mode) = weak.upgrade() {
+                loading.start_again(&mode);
             }
         });
+    }
+
+    fn tell(&self, mode: &Mode) {
+        if mode.is_in_force() {
+            self.changed.send_replace(());
+        }
     }
 }
 
@@ -233,18 +279,11 @@ struct Loader {
     catalog: Catalog,
     progress: Box<dyn Fn(&str) + Send + Sync>,
     pulling: Mutex<()>,
-    libraries: Mutex<BTreeMap<String, Arc<Library>>>,
 }
 
 impl Loader {
     fn new(places: Places, progress: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self {
-            catalog: places.catalog(),
-            places,
-            progress: Box::new(progress),
-            pulling: Mutex::new(()),
-            libraries: Mutex::new(BTreeMap::new()),
-        }
+        Self { catalog: places.catalog(), places, progress: Box::new(progress), pulling: Mutex::new(()) }
     }
 
     fn describe(&self, name: &str, settings: &ModeSettings) -> Description {
@@ -255,7 +294,7 @@ impl Loader {
     fn load(&self, settings: &ModeSettings) -> Result<LoadedModel, ModeError> {
         let entry = self.catalog.entry(&settings.model)?;
         let weights = self.weights(settings, &entry)?;
-        let library = self.library(&entry.backend)?;
+        let plugin = self.plugin(&entry.backend, settings)?;
         let mut merged = entry.settings.clone();
         merged.extend(settings.settings.clone());
         let spec = ModelSpec {
@@ -265,7 +304,7 @@ impl Loader {
             settings_json: serde_json::Value::Object(merged).to_string(),
             max_threads: settings.threads,
         };
-        LoadedModel::load(library, spec, instance_count(settings)).map_err(|source| ModeError::Load {
+        LoadedModel::load(plugin, spec, instance_count(settings)).map_err(|source| ModeError::Load {
             backend: entry.backend,
             model: settings.model.clone(),
             source,
@@ -285,16 +324,17 @@ impl Loader {
         Ok(cache.find(&settings.model, variant))
     }
 
-    fn library(&self, backend: &str) -> Result<Arc<Library>, ModeError> {
-        let mut libraries = self.libraries.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(library) = libraries.get(backend) {
-            return Ok(Arc::clone(library));
-        }
+    fn plugin(&self, backend: &str, settings: &ModeSettings) -> Result<Build, ModeError> {
+        let limits = match settings.isolation {
+            Isolation::Process => Some(WorkerLimits {
+                timeout_millis: settings.timeout_millis,
+                memory_len_bytes: settings.max_memory_len_bytes,
+            }),
+            Isolation::InProcess => None,
+        };
         let file = find_plugin(&self.places.plugins, backend)?;
-        let library = Library::open(&file, &self.places.plugin_copies())
-            .map_err(|source| ModeError::Open { path: file.path.clone(), source })?;
-        libraries.insert(backend.to_owned(), Arc::clone(&library));
-        Ok(library)
+        let path = file.path.clone();
+        Build::of(&file, &self.places.plugin_copies(), limits).map_err(|source| ModeError::Open { path, source })
     }
 }
 

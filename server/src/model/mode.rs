@@ -1,16 +1,16 @@
 //! One mode: its state, and the instances that frames lease.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::catalog::CatalogEntry;
+use super::{catalog::CatalogEntry, health::Health};
 use crate::{
     config::ModeSettings,
-    plugin_host::{Instance, InstanceError, InstanceInfo, Library, ModelSpec},
+    plugin_host::{Build, Instance, InstanceError, InstanceInfo, ModelSpec},
 };
 
 /// A mode that clients can choose. A reload keeps it as long as its model stays the same, and puts another in its
@@ -198,28 +198,45 @@ pub struct LoadedModel {
     /// SHA-256 of the plugin's file.
     pub build: String,
     instance_count: usize,
-    library: Arc<Library>,
+    plugin: Build,
     spec: ModelSpec,
     free: Mutex<Vec<Instance>>,
     permits: Arc<Semaphore>,
+    health: Mutex<Health>,
+    /// Told once when instances keep crashing.
+    on_given_up: OnceLock<GivenUp>,
 }
+
+/// What is to be done when a model's instances keep crashing, for this reason.
+pub(super) type GivenUp = Box<dyn Fn(String) + Send + Sync>;
 
 impl LoadedModel {
     /// Loads and warms up `count` instances. Takes as long as that takes; not for the async runtime.
-    pub fn load(library: Arc<Library>, spec: ModelSpec, count: usize) -> Result<Self, InstanceError> {
-        let instances = (0..count).map(|_| load_instance(&library, &spec)).collect::<Result<Vec<_>, _>>()?;
+    pub fn load(plugin: Build, spec: ModelSpec, count: usize) -> Result<Self, InstanceError> {
+        let instances = (0..count).map(|_| Instance::create(&plugin, &spec)).collect::<Result<Vec<_>, _>>()?;
         let Some(first) = instances.first() else {
             return Err(InstanceError::Failed("a mode needs at least one instance".into()));
         };
         Ok(Self {
             info: first.info().clone(),
-            build: library.sha256.clone(),
+            build: plugin.sha256().to_owned(),
             instance_count: count,
             permits: Arc::new(Semaphore::new(count)),
             free: Mutex::new(instances),
-            library,
+            health: Mutex::default(),
+            on_given_up: OnceLock::new(),
+            plugin,
             spec,
         })
+    }
+
+    pub(super) fn on_given_up(&self, act: GivenUp) {
+        // Set once, when it is loaded.
+        let _ = self.on_given_up.set(act);
+    }
+
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for a free instance, first come first served.
@@ -240,12 +257,6 @@ impl Drop for LoadedModel {
     }
 }
 
-fn load_instance(library: &Arc<Library>, spec: &ModelSpec) -> Result<Instance, InstanceError> {
-    let mut instance = Instance::create(library, spec)?;
-    instance.warm_up()?;
-    Ok(instance)
-}
-
 /// The right to use one instance; given back when it is dropped.
 pub struct Lease {
     model: Arc<LoadedModel>,
@@ -255,22 +266,45 @@ pub struct Lease {
 
 impl Lease {
     /// The model that the instance runs.
-    pub fn model(&self) -> &LoadedModel {
+    pub fn model(&self) -> &Arc<LoadedModel> {
         &self.model
     }
 
-    /// The instance. One that panicked earlier was destroyed: a new one is loaded in its place.
+    /// The instance. One that crashed earlier was destroyed: a new one is loaded in its place, at once the first time,
+    /// and later and later when that goes on.
     pub fn instance(&mut self) -> Result<&mut Instance, InstanceError> {
         let instance = match self.instance.take() {
             Some(instance) => instance,
-            None => load_instance(&self.model.library, &self.model.spec)?,
+            None => self.start_again()?,
         };
         Ok(self.instance.insert(instance))
     }
 
-    /// Destroys the instance: after a panic nobody knows what state it is in.
-    pub fn discard_instance(&mut self) {
-        self.instance = None;
+    fn start_again(&mut self) -> Result<Instance, InstanceError> {
+        if let Some(reason) = self.model.health().resting() {
+            return Err(InstanceError::Resting(reason.to_owned()));
+        }
+        Instance::create(&self.model.plugin, &self.model.spec).inspect_err(|error| self.crashed(error))
+    }
+
+    /// Says how the call went. After a crash nobody knows what state the instance is in: it is destroyed.
+    pub fn settle(&mut self, error: Option<&InstanceError>) {
+        match error {
+            None => self.model.health().succeeded(),
+            Some(error) if error.is_fatal() => {
+                self.instance = None;
+                self.crashed(error);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn crashed(&self, error: &InstanceError) {
+        tracing::warn!(model = self.model.spec.name, %error, "An instance crashed");
+        let is_given_up = self.model.health().crashed(error.to_string());
+        if let (true, Some(act)) = (is_given_up, self.model.on_given_up.get()) {
+            act(error.to_string());
+        }
     }
 }
 

@@ -9,33 +9,32 @@ use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOpt
 use zune_jpeg::JpegDecoder;
 
 use super::{
-    frame::{Accepts, Frame, FrameError},
+    frame::{Accepts, FrameError},
     jpeg_header::JpegHeader,
 };
-use crate::config::LimitSettings;
+use crate::{config::LimitSettings, plugin_host::Instance};
 
 /// A progressive JPEG has about ten scans. With more of them, fewer pixels are decoded.
 const USUAL_SCANS: u64 = 10;
 
-/// Decodes `bytes` into `rgb`, whose memory is used again from frame to frame.
-pub(super) fn decode<'a>(
+/// Decodes `bytes` into the backend's room for a frame; width and height. Whatever was there before is overwritten.
+pub(super) fn decode(
     bytes: &[u8],
     accepts: Accepts,
     limits: &LimitSettings,
-    rgb: &'a mut Vec<u8>,
-) -> Result<Frame<'a>, FrameError> {
+    instance: &mut Instance,
+) -> Result<(u32, u32), FrameError> {
     let most = Most::of(accepts, limits);
     let is_jpeg = bytes.starts_with(&[0xFF, 0xD8]);
-    let (width_px, height_px) = match (is_jpeg, accepts) {
-        (true, _) => decode_jpeg(bytes, &most, rgb)?,
-        (false, Accepts::AnyPicture) => decode_other(bytes, &most, rgb)?,
-        (false, Accepts::Jpeg) if bytes.is_empty() => return Err(FrameError::Undecodable("it is empty".into())),
-        (false, Accepts::Jpeg) => return Err(FrameError::Undecodable("it is no JPEG".into())),
-    };
-    Ok(Frame { rgb, width_px, height_px })
+    match (is_jpeg, accepts) {
+        (true, _) => decode_jpeg(bytes, &most, instance),
+        (false, Accepts::AnyPicture) => decode_other(bytes, &most, instance),
+        (false, Accepts::Jpeg) if bytes.is_empty() => Err(FrameError::Undecodable("it is empty".into())),
+        (false, Accepts::Jpeg) => Err(FrameError::Undecodable("it is no JPEG".into())),
+    }
 }
 
-fn decode_jpeg(bytes: &[u8], most: &Most, rgb: &mut Vec<u8>) -> Result<(u32, u32), FrameError> {
+fn decode_jpeg(bytes: &[u8], most: &Most, instance: &mut Instance) -> Result<(u32, u32), FrameError> {
     let header = JpegHeader::read(bytes)?;
     let size = most.check(header.width_px, header.height_px)?;
     let scans = header.scans(bytes);
@@ -51,12 +50,11 @@ fn decode_jpeg(bytes: &[u8], most: &Most, rgb: &mut Vec<u8>) -> Result<(u32, u32
         .set_strict_mode(true)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    resize_buffer(rgb, size);
-    decoder.decode_into(rgb).map_err(undecodable)?;
+    decoder.decode_into(room(instance, size)?).map_err(undecodable)?;
     Ok(size)
 }
 
-fn decode_other(bytes: &[u8], most: &Most, rgb: &mut Vec<u8>) -> Result<(u32, u32), FrameError> {
+fn decode_other(bytes: &[u8], most: &Most, instance: &mut Instance) -> Result<(u32, u32), FrameError> {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(undecodable)?;
     if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::WebP)) {
         return Err(FrameError::Undecodable("it is no JPEG, PNG or WebP".into()));
@@ -72,7 +70,7 @@ fn decode_other(bytes: &[u8], most: &Most, rgb: &mut Vec<u8>) -> Result<(u32, u3
     memory.max_alloc = Some(most.pixels.saturating_mul(16));
     decoder.set_limits(memory).map_err(undecodable)?;
     let picture = DynamicImage::from_decoder(decoder).map_err(undecodable)?;
-    *rgb = picture.into_rgb8().into_raw();
+    room(instance, size)?.copy_from_slice(picture.into_rgb8().as_raw());
     Ok(size)
 }
 
@@ -106,8 +104,8 @@ impl Most {
     }
 }
 
-fn resize_buffer(rgb: &mut Vec<u8>, (width_px, height_px): (u32, u32)) {
-    rgb.resize(3 * width_px as usize * height_px as usize, 0);
+fn room(instance: &mut Instance, (width_px, height_px): (u32, u32)) -> Result<&mut [u8], FrameError> {
+    Ok(instance.frame_room(3 * width_px as usize * height_px as usize)?)
 }
 
 fn undecodable(error: impl std::fmt::Debug + std::fmt::Display) -> FrameError {

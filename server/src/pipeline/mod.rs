@@ -20,15 +20,12 @@ pub use picture::{OutputView, View};
 use crate::{
     config::{LimitSettings, ResultSettings},
     model::Lease,
-    plugin_host::{FrameView, InstanceError, MaskPlanes, RunningCall, StageMicros},
+    plugin_host::{FrameCall, RunningCall, StageMicros},
     telemetry::{Stage, timed},
 };
 
 /// Room in front of every payload, so that a result's header is written without moving the payload.
 pub const HEADROOM_LEN_BYTES: usize = 64;
-
-/// Buffers of pixels beyond this are given back: one huge picture must not be paid for ever after.
-const KEPT_LEN_BYTES: usize = 32 << 20;
 
 /// Segments one frame: decode, infer, encode.
 fn run_frame(
@@ -42,39 +39,37 @@ fn run_frame(
     let trace = &mut encoded.trace;
     trace.end_queue();
 
-    // 1. Pixels. The header is judged before anything is allocated.
-    let Buffers { rgb, labels, confidence, encoder, painter } = buffers;
-    let frame =
-        trace.measure(Stage::Decode, || decode::decode(&encoded.bytes, encoded.accepts, &settings.limits, rgb))?;
+    // 1. Pixels, where the backend reads them. The header is judged before anything is allocated.
+    let Buffers { encoder, painter } = buffers;
+    let instance = lease.instance()?;
+    let (frame_width_px, frame_height_px) =
+        trace.measure(Stage::Decode, || decode::decode(&encoded.bytes, encoded.accepts, &settings.limits, instance))?;
 
     // 2. The mask, at the size that will be sent: the backend scales its scores, nobody scales labels.
-    let (width_px, height_px) = fit(&frame, &settings.result);
-    let pixels = width_px as usize * height_px as usize;
-    // Whatever a backend leaves unwritten must not be another session's mask.
-    labels.clear();
-    labels.resize(pixels, 0);
-    confidence.resize(if wanted == Wanted::SoftMask { pixels } else { 0 }, 0);
-    let view = FrameView {
-        rgb: frame.rgb,
-        width_px: frame.width_px,
-        height_px: frame.height_px,
+    let (width_px, height_px) = fit(frame_width_px, frame_height_px, &settings.result);
+    let call = FrameCall {
+        width_px: frame_width_px,
+        height_px: frame_height_px,
+        mask_width_px: width_px,
+        mask_height_px: height_px,
+        wants_confidence: wanted == Wanted::SoftMask,
         session: encoded.session,
         sequence: encoded.id.into(),
         captured_at_micros: encoded.captured_at_micros,
     };
-    let soft = (wanted == Wanted::SoftMask).then_some(&mut confidence[..]);
-    let mut planes = MaskPlanes { width_px, height_px, labels, confidence: soft };
-    let stages = infer(lease, &view, &mut planes, running)?;
+    let stages = infer(lease, &call, running)?;
     trace.set(Stage::Preprocess, stages.preprocess);
     trace.set(Stage::Infer, stages.forward);
     trace.set(Stage::Postprocess, stages.postprocess);
 
     // 3. Bytes.
-    let soft = (wanted == Wanted::SoftMask).then_some(&confidence[..]);
-    let mask = Mask { labels, confidence: soft, width_px, height_px };
-    let info = &lease.model().info;
+    let info = &Arc::clone(lease.model()).info;
+    let instance = lease.instance()?;
+    let frame = Frame { rgb: instance.frame(), width_px: frame_width_px, height_px: frame_height_px };
+    let soft = (wanted == Wanted::SoftMask).then_some(instance.confidence());
+    let mask = Mask { labels: instance.labels(), confidence: soft, width_px, height_px };
     let (bytes, micros) = timed(|| {
-        let mut out = Vec::with_capacity(HEADROOM_LEN_BYTES + pixels / 16);
+        let mut out = Vec::with_capacity(HEADROOM_LEN_BYTES + mask.labels.len() / 16);
         out.resize(HEADROOM_LEN_BYTES, 0);
         match wanted {
             Wanted::Mask => encoder.encode_mask(mask.labels, &mut out),
@@ -92,23 +87,16 @@ fn run_frame(
     Ok(EncodedMask { bytes, wanted, width_px, height_px, trace: encoded.trace })
 }
 
-/// Calls the backend; an instance that panicked is not used again.
-fn infer(
-    lease: &mut Lease,
-    frame: &FrameView<'_>,
-    planes: &mut MaskPlanes<'_>,
-    running: &RunningCall,
-) -> Result<StageMicros, FrameError> {
-    let result = lease.instance()?.infer(frame, planes, running);
-    if let Err(InstanceError::Panicked(_)) = &result {
-        lease.discard_instance();
-    }
+/// Calls the backend; an instance that crashed is not used again.
+fn infer(lease: &mut Lease, call: &FrameCall, running: &RunningCall) -> Result<StageMicros, FrameError> {
+    let result = lease.instance()?.infer(call, running);
+    lease.settle(result.as_ref().err());
     Ok(result?)
 }
 
 /// The frame's size, shrunk to what may be sent, its aspect kept.
-fn fit(frame: &Frame<'_>, settings: &ResultSettings) -> (u32, u32) {
-    let (width, height) = (f64::from(frame.width_px), f64::from(frame.height_px));
+fn fit(width_px: u32, height_px: u32, settings: &ResultSettings) -> (u32, u32) {
+    let (width, height) = (f64::from(width_px), f64::from(height_px));
     let scale = (f64::from(settings.max_width_px) / width).min(f64::from(settings.max_height_px) / height).min(1.0);
     let side = |length: f64, max: u32| ((length * scale).round() as u32).clamp(1, max);
     (side(width, settings.max_width_px), side(height, settings.max_height_px))
@@ -126,9 +114,6 @@ pub struct Settings {
 /// Memory that is used again from frame to frame.
 #[derive(Default)]
 struct Buffers {
-    rgb: Vec<u8>,
-    labels: Vec<u8>,
-    confidence: Vec<u8>,
     encoder: encode::MaskEncoder,
     painter: picture::Painter,
 }
@@ -178,9 +163,7 @@ impl Pipeline {
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let mut buffers = spare().pop().unwrap_or_default();
         let result = run_frame(settings, &mut buffers, &mut lease, frame, wanted, running);
-        if buffers.rgb.capacity() <= KEPT_LEN_BYTES {
-            spare().push(buffers);
-        }
+        spare().push(buffers);
         result
     }
 }
@@ -194,7 +177,7 @@ mod tests {
     fn a_mask_keeps_the_aspect_and_is_never_larger_than_its_frame() {
         let settings =
             ResultSettings { format: ResultFormat::Mask, jpeg_quality: 60, max_width_px: 960, max_height_px: 540 };
-        let fitted = |width_px, height_px| fit(&Frame { rgb: &[], width_px, height_px }, &settings);
+        let fitted = |width_px, height_px| fit(width_px, height_px, &settings);
         assert_eq!(fitted(640, 360), (640, 360));
         assert_eq!(fitted(1920, 1080), (960, 540));
         assert_eq!(fitted(1080, 1920), (304, 540));

@@ -6,13 +6,15 @@
 use std::{
     ffi::c_void,
     sync::{
-        LazyLock,
+        LazyLock, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
 
 use segue_abi as abi;
+
+use super::worker::SharedMemory;
 
 /// How many instances one library may have.
 const SLOTS: usize = 1024;
@@ -128,7 +130,18 @@ extern "C" fn stage(context: *mut c_void, token: u64, stage: u32, start_nanos: u
 
 extern "C" fn cancelled(context: *mut c_void, token: u64) -> u32 {
     // A call that is not running any more counts as cancelled.
-    table(context).running(token).is_none_or(|call| call.cancelled.load(Ordering::Acquire) == token).into()
+    let is_cancelled_here =
+        table(context).running(token).is_none_or(|call| call.cancelled.load(Ordering::Acquire) == token);
+    let server = SERVER.get();
+    (is_cancelled_here || server.is_some_and(|memory| memory.control().is_cancelled())).into()
+}
+
+/// In a worker: where the server says that nobody waits any more.
+static SERVER: OnceLock<&'static SharedMemory> = OnceLock::new();
+
+/// Has every call of this process end when the server at the other side of `memory` says so.
+pub(super) fn watch_cancellation(memory: &'static SharedMemory) {
+    let _ = SERVER.set(memory);
 }
 
 extern "C" fn log(context: *mut c_void, level: u32, target: abi::Text, message: abi::Text) {

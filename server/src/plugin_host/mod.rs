@@ -8,11 +8,14 @@
 
 mod callbacks;
 mod check;
+mod direct;
 mod find;
 mod instance;
 mod open;
+mod worker;
 
 pub use check::{CheckError, Descriptor};
 pub use find::{FoundPlugin, PluginFile, find};
-pub use instance::{FrameView, Instance, InstanceError, InstanceInfo, MaskPlanes, ModelSpec, RunningCall, StageMicros};
+pub use instance::{Build, FrameCall, Instance, InstanceError, InstanceInfo, ModelSpec, RunningCall, StageMicros};
 pub use open::{Library, OpenError};
+pub use worker::{WorkerImage, WorkerLimits, run_worker};

@@ -40,10 +40,14 @@ pub enum OpenError {
 impl Library {
     /// Opens `file` from a copy in `copies`, a directory that only this program writes to.
     pub fn open(file: &PluginFile, copies: &Path) -> Result<Arc<Self>, OpenError> {
-        let copy = private_copy(file, copies)?;
+        Self::open_copy(file, &private_copy(file, copies)?)
+    }
+
+    /// Opens `copy`, which holds exactly what `file` does.
+    pub(super) fn open_copy(file: &PluginFile, copy: &Path) -> Result<Arc<Self>, OpenError> {
         // SAFETY: `check` found a Segue descriptor in exactly these bytes; running the plugin's initialisers is
         // what its operator asked for by installing it.
-        let library = unsafe { OsLibrary::open(Some(&copy), RTLD_NOW | RTLD_LOCAL) }.map_err(OpenError::Load)?;
+        let library = unsafe { OsLibrary::open(Some(copy), RTLD_NOW | RTLD_LOCAL) }.map_err(OpenError::Load)?;
         let library = ManuallyDrop::new(library);
         // SAFETY: the ABI has this symbol be a `Plugin`, and `check` has read its magic number and its size.
         let symbol = unsafe { library.get::<*const abi::Plugin>(abi::PLUGIN_SYMBOL.as_bytes()) };
@@ -61,7 +65,7 @@ impl Library {
 
 /// A copy named by the content's hash. glibc takes two files of one path for the same library, so each content
 /// has a path of its own; and nobody overwrites a file that a process has mapped.
-fn private_copy(file: &PluginFile, copies: &Path) -> Result<PathBuf, OpenError> {
+pub(super) fn private_copy(file: &PluginFile, copies: &Path) -> Result<PathBuf, OpenError> {
     let path = copies.join(format!("{}-{}.{}", file.descriptor.name, file.sha256, std::env::consts::DLL_EXTENSION));
     let is_there = fs::read(&path).is_ok_and(|content| content == file.content);
     if !is_there {

@@ -26,6 +26,15 @@ pub fn start_log(directives: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Starts the log of a worker process: JSON on stderr, which the server reads and hands to its own log.
+pub fn start_worker_log() {
+    let directives = std::env::var("SEGUE_WORKER_LOG").unwrap_or_default();
+    let lines = fmt::layer().json().without_time().with_writer(std::io::stderr);
+    let filter = EnvFilter::try_new(directives).unwrap_or_default();
+    // There is none yet in this process.
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+}
+
 /// Changes which lines the log has.
 pub fn change_log(directives: &str) -> Result<(), String> {
     let Some(handle) = FILTER.get() else { return Ok(()) };

@@ -1,6 +1,7 @@
 //! A backend that misbehaves as the width of the frame tells it to; the scenarios look at what it costs.
+#![allow(unsafe_code, reason = "a segmentation fault is one of the things that it is for")]
 
-use std::{collections::BTreeMap, path::Path, thread::sleep, time::Duration};
+use std::{collections::BTreeMap, hint::black_box, path::Path, thread::sleep, time::Duration};
 
 use segue_plugin::{Backend, Call, Class, Error, Frame, Info, Mask, Model, Result, Stage, export_backend};
 
@@ -12,6 +13,20 @@ const FAILS_AT_WIDTH: u32 = 102;
 const LIES_AT_WIDTH: u32 = 103;
 /// Frames of this width wait at the gate.
 const WAITS_AT_WIDTH: u32 = 104;
+/// Frames of this width make it write where nothing is.
+const FAULTS_AT_WIDTH: u32 = 105;
+/// Frames of this width make it call itself without end.
+const RECURS_AT_WIDTH: u32 = 106;
+/// Frames of this width make it never return.
+const HANGS_AT_WIDTH: u32 = 107;
+/// Frames of this width make it ask for more memory than it may have.
+const GROWS_AT_WIDTH: u32 = 108;
+/// Frames of this width make it leave.
+const EXITS_AT_WIDTH: u32 = 109;
+/// Frames of this width make it open a connection, and write a file.
+const REACHES_OUT_AT_WIDTH: u32 = 110;
+/// Frames of this width make it abort.
+const ABORTS_AT_WIDTH: u32 = 111;
 
 /// `gate` names the file for which frames wait, `load_gate` the one for which loading does.
 type Settings = BTreeMap<String, String>;
@@ -48,15 +63,39 @@ impl Backend for Misbehaving {
         call.stage(Stage::Forward, || match frame.width_px() {
             PANICS_AT_WIDTH => panic!("frame {} is too much", self.segmented),
             FAILS_AT_WIDTH => Err(Error::new("frames of this width are not to its taste")),
+            REACHES_OUT_AT_WIDTH => reach_out(),
             width => {
-                if width == WAITS_AT_WIDTH {
-                    wait_at(&self.settings, "gate", || call.cancelled());
+                match width {
+                    WAITS_AT_WIDTH => wait_at(&self.settings, "gate", || call.cancelled()),
+                    ABORTS_AT_WIDTH => std::process::abort(),
+                    // SAFETY: there is none; that is the point.
+                    FAULTS_AT_WIDTH => unsafe { std::ptr::dangling_mut::<u64>().write_volatile(1) },
+                    RECURS_AT_WIDTH => drop(black_box(recur(1))),
+                    HANGS_AT_WIDTH => loop {
+                        std::thread::yield_now();
+                    },
+                    GROWS_AT_WIDTH => drop(black_box(vec![1_u8; 10 << 30])),
+                    EXITS_AT_WIDTH => std::process::exit(3),
+                    _ => {}
                 }
                 mask.labels.fill(if width == LIES_AT_WIDTH { 200 } else { 1 });
                 Ok(())
             }
         })
     }
+}
+
+fn recur(depth: u64) -> u64 {
+    let room = black_box([depth; 512]);
+    if depth == 0 { 0 } else { recur(black_box(depth + 1)) + room[511] }
+}
+
+/// Says what it was kept from.
+fn reach_out() -> Result<()> {
+    let connected = std::net::TcpStream::connect("127.0.0.1:9");
+    let written = std::fs::write("/tmp/segue-was-here", "misbehaving");
+    let read = std::fs::read("/proc/self/status").map(|status| status.len() > 100);
+    Err(Error::new(format!("network: {connected:?}; write: {written:?}; read: {read:?}")))
 }
 
 export_backend!(Misbehaving, "misbehaving");

@@ -1,0 +1,43 @@
+//! Worker processes: a plugin runs in a process of its own, and costs no more than that when it crashes.
+//!
+//! Each instance has one process, which is this program again. Frames and masks lie in memory that both map; two
+//! eventfds say that a call begins and ends, and a socket carries what is said once: the model, and what it says of
+//! itself.
+//!
+//! Architecture invariant: nothing that a worker writes is trusted. It is copied out, then judged; sizes are the
+//! server's own.
+
+mod child;
+mod life;
+mod parent;
+mod sandbox;
+mod setup;
+mod shared;
+
+use std::path::PathBuf;
+
+pub use child::run_worker;
+pub(super) use parent::Worker;
+pub(super) use shared::SharedMemory;
+
+/// What a worker process is started with.
+#[derive(Clone, Debug)]
+pub struct WorkerImage {
+    /// Name of the plugin.
+    pub plugin: String,
+    /// SHA-256 of its file, in hex.
+    pub sha256: String,
+    /// The private copy of its file.
+    pub copy: PathBuf,
+    /// What it may use.
+    pub limits: WorkerLimits,
+}
+
+/// What a worker process may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerLimits {
+    /// Longest call, in milliseconds.
+    pub timeout_millis: u64,
+    /// Most memory of its own, in bytes.
+    pub memory_len_bytes: u64,
+}
