@@ -97,8 +97,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{Isolation, LimitSettings, ModeSettings, ResultFormat, ResultSettings},
-        model::Description,
+        config::{LimitSettings, ResultFormat, ResultSettings},
+        model::{Artifacts, ModeFault},
         pipeline::Accepts,
         telemetry::FrameTrace,
     };
@@ -132,18 +132,9 @@ mod tests {
     }
 
     fn mode(name: &str) -> Arc<Mode> {
-        let settings = ModeSettings {
-            rank: 0,
-            model: String::new(),
-            variant: String::new(),
-            instances: 1,
-            threads: 1,
-            isolation: Isolation::Process,
-            timeout_millis: 1000,
-            max_memory_len_bytes: 1 << 30,
-            settings: serde_json::Map::new(),
-        };
-        Arc::new(Mode::new(Description { name: name.into(), settings, entry: None }, 0))
+        let settings = serde_json::from_str(r#"{"model": "any"}"#).expect("all other keys have defaults");
+        let files = Err(ModeFault { key: "model", reason: "there is none".into() });
+        Arc::new(Mode::new(name.into(), settings, Artifacts { entry: None, files }, 0))
     }
 
     #[tokio::test]
@@ -159,7 +150,7 @@ mod tests {
     #[tokio::test]
     async fn a_frame_of_another_mode_ends_the_wait_for_the_first() {
         let (slot, loading, broken) = (LatestSlot::default(), mode("loading"), mode("broken"));
-        broken.set_unavailable("model", "it is broken");
+        broken.set_unavailable(ModeFault { key: "model", reason: "it is broken".into() });
         slot.put(waiting(1, &loading));
         let admitted = admit(&slot);
         tokio::pin!(admitted);

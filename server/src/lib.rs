@@ -15,4 +15,5 @@ pub mod plugin_host;
 pub mod config;
 pub mod telemetry;
 
+pub mod copies;
 pub mod file;

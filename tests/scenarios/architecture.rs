@@ -8,7 +8,7 @@ use std::{
 use anyhow::Result;
 
 /// Each module, with those of the server that it may import.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     (
         "cli",
         &["http", "session", "reload", "admission", "pipeline", "model", "plugin_host", "config", "telemetry", "file"],
@@ -18,9 +18,10 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("reload", &["model", "config", "telemetry"]),
     ("admission", &["pipeline", "model", "config", "telemetry"]),
     ("pipeline", &["model", "plugin_host", "config", "telemetry"]),
-    ("model", &["plugin_host", "config", "telemetry", "file"]),
-    ("plugin_host", &["file"]),
+    ("model", &["plugin_host", "config", "telemetry", "copies", "file"]),
+    ("plugin_host", &["copies", "file"]),
     ("config", &["file"]),
+    ("copies", &["file"]),
     ("file", &[]),
     ("telemetry", &[]),
 ];

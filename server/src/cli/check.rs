@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::{Faults, Loaded, ModeSettings, Origins, load},
-    model::{CatalogError, Places, try_load},
+    model::{CatalogError, ModeFault, Places, try_load},
     plugin_host::FoundPlugin,
 };
 
@@ -75,7 +75,7 @@ impl Check {
 fn check_plugins(places: &Places) -> Result<(Vec<String>, Vec<String>), Failure> {
     let found = find_plugins(&places.plugins)?;
     let (mut names, mut faults) = (Vec::new(), Vec::new());
-    for FoundPlugin { path, plugin } in found {
+    for FoundPlugin { path, plugin, .. } in found {
         match plugin {
             Ok(file) => names.push(file.descriptor.name),
             Err(reason) => faults.push(format!("{}: {reason}", path.display())),
@@ -107,7 +107,7 @@ fn check_mode(
         // `check_catalog` has told every other error.
         Err(_told) => return None,
     };
-    if !backends.contains(&entry.backend) {
+    if mode.plugin.is_empty() && !backends.contains(&entry.backend) {
         let directory = places.plugins.display();
         return fault(
             "model",
@@ -115,12 +115,9 @@ fn check_mode(
         );
     }
     match entry.variant(&mode.model, &mode.variant) {
-        Ok(Some(variant)) if places.weights().find(&mode.model, variant).is_none() => {
-            fault("model", format!("{} is not here; run `segue models pull {}`", variant.file, mode.model))
-        }
         Ok(_) => {
-            let error = try_load(places, mode).err()?;
-            fault(error.key(mode), error.to_string())
+            let ModeFault { key, reason } = try_load(places, mode).err()?;
+            fault(key, reason)
         }
         Err(error) => fault("variant", error.to_string()),
     }

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::{
     CliResult, Failure,
     places::{PlaceArguments, find_plugins},
+    remote::RemoteArguments,
 };
 use crate::plugin_host::PluginFile;
 
@@ -31,12 +32,25 @@ enum Command {
         /// The plugin file
         file: PathBuf,
     },
+    /// Have a running server load a plugin anew: its modes get fresh processes, even when the file is the same
+    #[command(
+        after_help = "The new instances are loaded and warmed up beside the old ones, which then finish their frames and \
+        end. A server that watches its plugin directory does this by itself when a file changes. Ends with 1 when the build is \
+        refused: then the old one goes on serving."
+    )]
+    Reload {
+        /// The plugin, as `segue plugins list` names it
+        name: String,
+        #[command(flatten)]
+        server: RemoteArguments,
+    },
 }
 
 impl Plugins {
     pub(super) fn run(self) -> CliResult {
         match &self.command {
             None | Some(Command::List) => self.list(),
+            Some(Command::Reload { name, server }) => self.reload(name, server),
             Some(Command::Inspect { file }) => {
                 let plugin = PluginFile::read(file)
                     .map_err(|error| Failure::does_not_hold(format!("{}: {error}", file.display())))?;
@@ -44,6 +58,25 @@ impl Plugins {
                 Ok(())
             }
         }
+    }
+
+    fn reload(&self, name: &str, server: &RemoteArguments) -> CliResult {
+        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+        if name.is_empty() || !name.chars().all(is_plain) {
+            return Err(Failure::wrong_usage(format!("{name:?} is no name of a plugin, which has a-z, 0-9 and -")));
+        }
+        let receipt = server.post(&format!("/v1/admin/plugins/{name}/reload"), &serde_json::json!({}))?;
+        if self.json {
+            println!("{receipt}");
+            return Ok(());
+        }
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let (generation, took) = (&receipt["generation"], &receipt["took_millis"]);
+        println!("Generation {generation} is in force, after {took} ms");
+        for change in receipt["changes"].as_array().into_iter().flatten() {
+            println!("{}: {} (was {})", text(&change["key"]), text(&change["to"]), text(&change["from"]));
+        }
+        Ok(())
     }
 
     fn list(&self) -> CliResult {
@@ -70,7 +103,11 @@ impl Plugins {
                 Ok(plugin) => {
                     let told = &plugin.descriptor;
                     let (name, version, build) = (&told.name, &told.version, &plugin.sha256[..12]);
-                    println!("{name:<16} {version:<10} {build}  {}", entry.path.display());
+                    let note = match &entry.is_behind {
+                        Some(first) => format!(" (behind {}; used by modes that name the file)", first.display()),
+                        None => String::new(),
+                    };
+                    println!("{name:<16} {version:<10} {build}  {}{note}", entry.path.display());
                 }
                 Err(reason) => println!("{:<16} {}: {reason}", "refused", entry.path.display()),
             }

@@ -61,7 +61,7 @@ impl Segment {
         let bytes = file::read(&self.image, profile.limits.max_upload_len_bytes as u64)
             .map_err(|error| Failure::does_not_hold(format!("{}: {error}", self.image.display())))?;
         let settings = pipeline::Settings { result: profile.result, limits: profile.limits };
-        let registry = Registry::new(&self.places.places()?, |step| eprintln!("{step}"));
+        let registry = Registry::new(&self.places.places()?, Arc::default(), |step| eprintln!("{step}"));
         let modes = registry.modes(&profile.modes, &name, &[]);
         let encoded = tokio::runtime::Builder::new_current_thread()
             .build()

@@ -70,7 +70,7 @@ async fn serve(layers: Layers, listen: SocketAddr, places: Places) -> CliResult 
     let stopping = stop_signal()?;
     let (drain, draining) = watch::channel(false);
     let metrics = Arc::new(Metrics::default());
-    let registry = Arc::new(Registry::new(&places, |step| tracing::info!("{step}")));
+    let registry = Arc::new(Registry::new(&places, Arc::clone(&metrics), |step| tracing::info!("{step}")));
     let (reloader, reloads) =
         Reloader::start(layers, Arc::clone(&registry), Arc::clone(&metrics)).map_err(Failure::wrong_usage)?;
     reload_on_its_own_thread(reloader)?;

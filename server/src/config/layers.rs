@@ -87,6 +87,16 @@ fn judge(profile: &Profile, origins: &Origins) -> Vec<Fault> {
         let what = format!("there is no mode {:?}; write one of {}", profile.server.default_mode, known.join(", "));
         faults.push(origins.fault("server.default_mode", what));
     }
+    for (name, mode) in profile.modes.iter().filter(|(_, mode)| !mode.fallback.is_empty()) {
+        let key = format!("modes.{name}.fallback");
+        if mode.fallback == *name {
+            faults.push(origins.fault(&key, "is the mode itself; write another, or leave it out".into()));
+        } else if !profile.modes.contains_key(&mode.fallback) {
+            let known: Vec<_> = profile.modes.keys().filter(|other| *other != name).map(String::as_str).collect();
+            let what = format!("there is no mode {:?}; write one of {}", mode.fallback, known.join(", "));
+            faults.push(origins.fault(&key, what));
+        }
+    }
     let capture = &profile.capture;
     let floors = [
         ("min_jpeg_quality", u32::from(capture.adaptive.min_jpeg_quality), "jpeg_quality", capture.jpeg_quality.into()),

@@ -169,6 +169,14 @@ pub struct ModeSettings {
     #[serde(default)]
     #[garde(skip)]
     pub variant: String,
+    /// A file of the plugin directory, when the first plugin that the model's backend names is not the one to use.
+    #[serde(default)]
+    #[garde(custom(file_name))]
+    pub plugin: String,
+    /// The mode that answers while this one is unavailable; none when empty.
+    #[serde(default)]
+    #[garde(skip)]
+    pub fallback: String,
     /// How many frames run at once; 0 for one per core, at most 8.
     #[serde(default)]
     #[garde(range(max = 64))]
@@ -209,7 +217,8 @@ pub enum Isolation {
 impl ModeSettings {
     /// Whether a model that is loaded for `other` serves here, too.
     pub fn loads_the_same_as(&self, other: &Self) -> bool {
-        Self { rank: 0, ..self.clone() } == Self { rank: 0, ..other.clone() }
+        let loaded = |mode: &Self| Self { rank: 0, fallback: String::new(), ..mode.clone() };
+        loaded(self) == loaded(other)
     }
 }
 
@@ -288,6 +297,13 @@ fn token(token: &str, _: &()) -> garde::Result {
     } else {
         Err(garde::Error::new("no token: write 16 characters or more, or sha256: and the hash of such a token"))
     }
+}
+
+fn file_name(name: &str, _: &()) -> garde::Result {
+    if name.is_empty() || std::path::Path::new(name).file_name().is_some_and(|plain| plain == name) {
+        return Ok(());
+    }
+    Err(garde::Error::new("no file name: write the name of a file in the plugin directory, without directories"))
 }
 
 fn log_directives(text: &str, _: &()) -> garde::Result {

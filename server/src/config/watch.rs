@@ -1,4 +1,4 @@
-//! Tells when an editor has finished with a profile's files.
+//! Tells when an editor has finished with files.
 //!
 //! It watches directories, not files: most editors, and Kubernetes, put a new file in the old one's place. Symbolic
 //! links are followed, and every directory in which one of them lies is watched, too.
@@ -47,7 +47,7 @@ fn bell() -> Option<&'static Path> {
 /// A bell that is not heard for so long has no events.
 const LONGEST_ECHO: Duration = Duration::from_millis(500);
 
-/// Follows the files of a profile.
+/// Follows files.
 #[derive(Default)]
 pub struct Watch {
     shared: Arc<Shared>,
@@ -69,6 +69,8 @@ struct Shared {
 struct Seen {
     /// Files and links that matter, by their real directory.
     paths: BTreeSet<PathBuf>,
+    /// Directories in which files matter that were not there when this was said.
+    folders: BTreeSet<PathBuf>,
     /// Files that somebody began to write, and when they last wrote.
     writing: BTreeMap<PathBuf, Instant>,
     /// When something was last finished, until that is reported.
@@ -80,16 +82,17 @@ struct Seen {
 }
 
 impl Watch {
-    /// Follows `files` from now on, and whatever links lead to them. When that means other files or directories than
-    /// before, it signals at once: something may have changed while nobody was watching.
-    pub fn follow<'a>(&mut self, files: impl IntoIterator<Item = &'a Path>) -> notify::Result<()> {
+    /// Follows `files` from now on, and whatever links lead to them; and what else comes to be in `folders`. When that means
+    /// other files or directories than before, it signals at once: something may have changed while nobody was watching.
+    pub fn follow<'a>(&mut self, files: impl IntoIterator<Item = &'a Path>, folders: &[PathBuf]) -> notify::Result<()> {
         // Each file, and its directory, which may be replaced as a whole.
         let both = files.into_iter().flat_map(|file| [Some(file), file.parent()]).flatten();
-        let paths: BTreeSet<_> = both.flat_map(hops).collect();
-        let parents = paths.iter().filter_map(|path| path.parent());
-        let directories: BTreeMap<_, _> = parents.map(|path| (path.to_owned(), identity(path))).collect();
+        let paths: BTreeSet<_> = both.chain(folders.iter().map(PathBuf::as_path)).flat_map(hops).collect();
+        let folders: BTreeSet<_> = folders.iter().filter_map(|folder| hops(folder).pop()).collect();
+        let watched = paths.iter().filter_map(|path| path.parent()).chain(folders.iter().map(PathBuf::as_path));
+        let directories: BTreeMap<_, _> = watched.map(|path| (path.to_owned(), identity(path))).collect();
         let is_watching = self.watcher.is_some() && directories == self.directories;
-        if self.shared.seen().follow(paths) && is_watching {
+        if self.shared.seen().follow(paths, folders) && is_watching {
             self.shared.finish();
         }
         if is_watching {
@@ -190,7 +193,7 @@ impl Shared {
                 self.rang.notify_one();
                 continue;
             }
-            let has_finished = seen.paths.contains(path) && seen.take(&event.kind, path, comes_whole);
+            let has_finished = seen.matters(path) && seen.take(&event.kind, path, comes_whole);
             drop(seen);
             if has_finished {
                 self.finish();
@@ -201,6 +204,10 @@ impl Shared {
 }
 
 impl Seen {
+    fn matters(&self, path: &Path) -> bool {
+        self.paths.contains(path) || path.parent().is_some_and(|folder| self.folders.contains(folder))
+    }
+
     /// Takes an event of a path that matters; whether it finished something.
     fn take(&mut self, kind: &EventKind, path: &Path, comes_whole: bool) -> bool {
         match kind {
@@ -221,9 +228,12 @@ impl Seen {
     }
 
     /// Takes over what matters from now on; whether that is something else than before.
-    fn follow(&mut self, paths: BTreeSet<PathBuf>) -> bool {
-        self.writing.retain(|path, _| paths.contains(path));
-        std::mem::replace(&mut self.paths, paths) != self.paths
+    fn follow(&mut self, paths: BTreeSet<PathBuf>, folders: BTreeSet<PathBuf>) -> bool {
+        let before = (std::mem::replace(&mut self.paths, paths), std::mem::replace(&mut self.folders, folders));
+        let mut writing = std::mem::take(&mut self.writing);
+        writing.retain(|path, _| self.matters(path));
+        self.writing = writing;
+        (&before.0, &before.1) != (&self.paths, &self.folders)
     }
 
     fn is_being_written(&mut self) -> bool {

@@ -1,7 +1,9 @@
 //! `/v1/admin/…`: for whoever holds the admin token.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use axum::{
-    extract::{Request, State, rejection::JsonRejection},
+    extract::{Path, Request, State, rejection::JsonRejection},
     http::{HeaderMap, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Json, Response},
@@ -11,7 +13,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{App, refusal::Refusal};
-use crate::reload::{ReloadOutcome, Trigger};
+use crate::reload::{Receipt, ReloadOutcome, Trigger};
 
 /// What to switch to.
 #[derive(Debug, Deserialize)]
@@ -78,16 +80,28 @@ pub(super) async fn switch_profile(
         let message = format!("there is no profile {profile:?}; there are: {}", names.join(", "));
         return Err(Refusal { status: StatusCode::NOT_FOUND, code: "unknown_profile", message });
     }
-    reload(&app, Some(profile)).await
+    answer(app.service.reloads.reload(Trigger::Admin, Some(profile)).await)
 }
 
 /// Reads the files again.
 pub(super) async fn reload_files(State(app): State<App>) -> Result<Response, Refusal> {
-    reload(&app, None).await
+    answer(app.service.reloads.reload(Trigger::Admin, None).await)
 }
 
-async fn reload(app: &App, profile: Option<String>) -> Result<Response, Refusal> {
-    let receipt = app.service.reloads.reload(Trigger::Admin, profile).await.ok_or_else(|| Refusal {
+/// Loads the modes of a plugin anew, from what lies in its file now.
+pub(super) async fn reload_plugin(State(app): State<App>, Path(name): Path<String>) -> Result<Response, Refusal> {
+    let configuration = app.service.configuration();
+    if configuration.modes.of_backend(&name).next().is_none() {
+        let known: BTreeSet<_> = configuration.modes.all().iter().map(|mode| mode.backend.as_str()).collect();
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        let message = format!("no mode uses a plugin {name:?}; those in use are: {known}");
+        return Err(Refusal { status: StatusCode::NOT_FOUND, code: "unknown_plugin", message });
+    }
+    answer(app.service.reloads.reload_plugin(Trigger::Admin, name).await)
+}
+
+fn answer(receipt: Option<Arc<Receipt>>) -> Result<Response, Refusal> {
+    let receipt = receipt.ok_or_else(|| Refusal {
         status: StatusCode::SERVICE_UNAVAILABLE,
         code: "stopping",
         message: "the server is stopping".into(),

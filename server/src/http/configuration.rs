@@ -17,7 +17,8 @@ pub(super) async fn profile(State(app): State<App>) -> Json<Value> {
     }))
 }
 
-/// The last attempts to reload, the newest first; and the rejected one that stands, if one does.
+/// The last attempts to reload, the newest first; the rejected one that stands, if one does; and the refused builds that
+/// still lie there.
 pub(super) async fn reloads(State(app): State<App>) -> Json<Value> {
     let receipts = app.service.reloads.receipts();
     let standing = receipts.standing();
@@ -25,6 +26,7 @@ pub(super) async fn reloads(State(app): State<App>) -> Json<Value> {
         "generation": app.service.configuration().generation,
         "last_reload_successful": standing.is_none(),
         "standing": standing.as_deref(),
+        "refused": receipts.refused().iter().map(|receipt| json!(**receipt)).collect::<Vec<_>>(),
         "reloads": receipts.newest_first().iter().map(|receipt| json!(**receipt)).collect::<Vec<_>>(),
     }))
 }

@@ -9,6 +9,7 @@ mod one_shot;
 mod page;
 mod refusal;
 mod seats;
+mod shelf;
 mod socket;
 
 use std::{future::Future, io, sync::Arc};
@@ -62,11 +63,14 @@ fn router(service: Arc<Service>, seats: Arc<Seats>) -> Router {
         .route("/", get(admin::overview))
         .route("/profile", post(admin::switch_profile))
         .route("/reload", post(admin::reload_files))
+        .route("/plugins/{name}/reload", post(admin::reload_plugin))
         .route_layer(middleware::from_fn_with_state(app.clone(), admin::authorize));
     Router::new()
         .route("/ws", get(socket::upgrade))
         .route("/v1/segment", post(one_shot::segment))
         .route("/v1/modes", get(modes))
+        .route("/v1/plugins", get(shelf::plugins))
+        .route("/v1/models", get(shelf::models))
         .route("/v1/profile", get(configuration::profile))
         .route("/v1/reloads", get(configuration::reloads))
         .nest("/v1/admin", admin)

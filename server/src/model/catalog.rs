@@ -8,6 +8,7 @@ use std::{
 
 use serde::Deserialize;
 
+use super::golden::Golden;
 use crate::file;
 
 /// Labels and palettes of hundreds of classes fit easily.
@@ -32,6 +33,9 @@ pub struct CatalogEntry {
     /// Packages that carry the files, tried in this order.
     #[serde(default)]
     pub sources: Vec<Source>,
+    /// What a build has to show before it serves.
+    #[serde(default)]
+    pub golden: Option<Golden>,
     /// Classes by id; the backend's own when empty.
     #[serde(default)]
     pub classes: Vec<CatalogClass>,
@@ -46,8 +50,16 @@ pub struct CatalogEntry {
 pub struct Variant {
     /// Its name, in the package and in the cache.
     pub file: String,
-    /// SHA-256 of its content, in hex.
+    /// SHA-256 of its content, in hex. May be left out of a file that lies beside this one, so that it can be overwritten.
+    #[serde(default)]
     pub sha256: String,
+}
+
+impl Variant {
+    /// Whether a file of this SHA-256 may be taken for it.
+    pub fn allows(&self, sha256: &str) -> bool {
+        self.sha256.is_empty() || self.sha256.eq_ignore_ascii_case(sha256)
+    }
 }
 
 /// A package of a registry, fetched by the registry's ordinary client.
@@ -154,11 +166,20 @@ fn parse(path: &Path, text: &str) -> Result<CatalogEntry, CatalogError> {
     })?;
     for (name, variant) in &entry.variants {
         let line = line_with(text, &variant.sha256);
-        if hex::decode(&variant.sha256).map(|bytes| bytes.len()) != Ok(32) {
+        if !variant.sha256.is_empty() && hex::decode(&variant.sha256).map(|bytes| bytes.len()) != Ok(32) {
             return Err(invalid(line, format!("variants.{name}.sha256: expected 64 hex digits")));
         }
-        if Path::new(&variant.file).file_name().is_none_or(|name| name != variant.file.as_str()) {
+        if !is_plain(&variant.file) {
             return Err(invalid(line, format!("variants.{name}.file: expected a file name without directories")));
+        }
+    }
+    if let Some(golden) = &entry.golden {
+        let line = line_with(text, "[golden]");
+        if !is_plain(&golden.picture) || !is_plain(&golden.mask) {
+            return Err(invalid(line, "golden: expected file names without directories".into()));
+        }
+        if !(0.0..=1.0).contains(&golden.min_agreement) {
+            return Err(invalid(line, format!("golden.min_agreement: {} is not from 0 to 1", golden.min_agreement)));
         }
     }
     if !entry.variants.is_empty() && !entry.variants.contains_key(&entry.default_variant) {
@@ -172,6 +193,11 @@ fn parse(path: &Path, text: &str) -> Result<CatalogEntry, CatalogError> {
         return Err(invalid(line_with(text, "classes"), format!("classes: {} of at most 256", entry.classes.len())));
     }
     Ok(entry)
+}
+
+/// Whether `file` names a file of the same directory.
+fn is_plain(file: &str) -> bool {
+    Path::new(file).file_name().is_some_and(|name| name == file)
 }
 
 fn line_with(text: &str, part: &str) -> usize {

@@ -6,9 +6,12 @@
 //! another mode, or the server, from starting.
 
 mod catalog;
+mod golden;
 mod health;
+mod loader;
 mod mode;
 mod pull;
+mod shelf;
 
 use std::{
     collections::BTreeMap,
@@ -22,12 +25,18 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    config::{Isolation, ModeSettings},
-    plugin_host::{Build, FoundPlugin, ModelSpec, PluginFile, WorkerLimits, find},
+    config::ModeSettings,
+    copies::{Copies, CopyError},
+    telemetry::Metrics,
 };
 
+pub use crate::plugin_host::FoundPlugin;
 pub use catalog::{Catalog, CatalogClass, CatalogEntry, CatalogError, Source, Variant};
-pub use mode::{Description, Lease, LoadedModel, Mode, ModeFault, ModeState};
+pub use golden::Golden;
+use loader::Loader;
+pub use loader::{Artifacts, ModelFiles, Weights};
+use mode::Watcher;
+pub use mode::{Lease, LoadedModel, Mode, ModeFault, ModeState};
 pub use pull::{PullError, WeightsCache};
 
 /// Where models and plugins lie.
@@ -49,11 +58,12 @@ impl Places {
 
     /// The weights that were fetched.
     pub fn weights(&self) -> WeightsCache {
-        WeightsCache::new(self.cache.join("models"))
+        WeightsCache::new(self.cache.join("models"), &self.models)
     }
 
-    fn plugin_copies(&self) -> PathBuf {
-        self.cache.join("plugins")
+    /// The private copies of what others may overwrite.
+    pub fn copies(&self) -> Copies {
+        Copies::new(self.cache.join("copies"))
     }
 }
 
@@ -69,20 +79,36 @@ pub enum ModeError {
     PluginDirectory { path: PathBuf, source: std::io::Error },
     #[error("no plugin in {} is called {backend:?}{refused}", path.display())]
     NoPlugin { path: PathBuf, backend: String, refused: String },
+    #[error("plugin {}: {reason}", path.display())]
+    Refused { path: PathBuf, reason: String },
+    #[error("plugin {} is called {found:?}, and the model needs {backend:?}", path.display())]
+    OtherPlugin { path: PathBuf, found: String, backend: String },
     #[error("plugin {}: {source}{}", path.display(), cause(source))]
     Open { path: PathBuf, source: crate::plugin_host::OpenError },
+    #[error("weights {}: they lie not there, and the catalog's entry names no SHA-256 by which to fetch them", path.display())]
+    NoWeights { path: PathBuf },
+    #[error("weights {}: {source}", path.display())]
+    Weights { path: PathBuf, source: std::io::Error },
+    #[error("weights {}: their SHA-256 is {sha256}, and the catalog's entry names another; correct it there, or leave it out", path.display())]
+    OtherWeights { path: PathBuf, sha256: String },
+    #[error("weights {}: {source}", path.display())]
+    Copy { path: PathBuf, source: CopyError },
+    #[error("{file} was fetched, and is gone from the cache")]
+    Gone { file: String },
     #[error("backend {backend:?} can't load model {model:?}: {source}")]
     Load { backend: String, model: String, source: crate::plugin_host::InstanceError },
 }
 
 impl ModeError {
-    /// The key of the mode's settings that is at fault.
-    pub fn key(&self, settings: &ModeSettings) -> &'static str {
-        match self {
+    /// The error, with the key of the mode's settings that is at fault.
+    fn fault(&self, settings: &ModeSettings) -> ModeFault {
+        let key = match self {
             Self::Catalog(CatalogError::NoVariant { .. }) => "variant",
+            Self::Refused { .. } | Self::OtherPlugin { .. } => "plugin",
             Self::Load { .. } if !settings.settings.is_empty() => "settings",
             _ => "model",
-        }
+        };
+        ModeFault::of(key, self.to_string())
     }
 }
 
@@ -103,9 +129,30 @@ pub struct UnknownMode {
 pub struct Modes {
     all: Vec<Arc<Mode>>,
     default_mode: Arc<Mode>,
+    /// Which mode answers while one is unavailable.
+    fallbacks: BTreeMap<String, String>,
 }
 
 impl Modes {
+    fn of(all: Vec<Arc<Mode>>, default_mode: &str, fallbacks: BTreeMap<String, String>) -> Self {
+        let default_mode = all.iter().find(|mode| &*mode.name == default_mode).unwrap_or(&all[0]).clone();
+        Self { all, default_mode, fallbacks }
+    }
+
+    /// The mode that answers while `mode` is unavailable: the first of its line that is ready.
+    pub fn fallback_of(&self, mode: &Mode) -> Option<&Arc<Mode>> {
+        let mut name = &*mode.name;
+        // A line that leads back to its start ends.
+        for _ in 0..self.all.len() {
+            let next = self.get(self.fallbacks.get(name)?).ok()?;
+            if let ModeState::Ready(_) = next.state() {
+                return Some(next);
+            }
+            name = &next.name;
+        }
+        None
+    }
+
     /// All of them.
     pub fn all(&self) -> &[Arc<Mode>] {
         &self.all
@@ -122,6 +169,11 @@ impl Modes {
     /// The mode that a session starts in.
     pub fn default_mode(&self) -> &Arc<Mode> {
         &self.default_mode
+    }
+
+    /// Those whose model the plugin `backend` runs.
+    pub fn of_backend(&self, backend: &str) -> impl Iterator<Item = &Arc<Mode>> {
+        self.all.iter().filter(move |mode| mode.backend == backend)
     }
 
     /// Whether these are the same modes in the same order.
@@ -147,6 +199,7 @@ pub struct Registry {
 struct Loading {
     loader: Arc<Loader>,
     changed: watch::Sender<()>,
+    metrics: Arc<Metrics>,
 }
 
 /// How long a mode whose instances kept crashing is left alone before it is tried again.
@@ -175,29 +228,63 @@ impl Numbers {
 
 impl Registry {
     /// Models and plugins come from `places`. `progress` is told what takes long.
-    pub fn new(places: &Places, progress: impl Fn(&str) + Send + Sync + 'static) -> Self {
+    pub fn new(places: &Places, metrics: Arc<Metrics>, progress: impl Fn(&str) + Send + Sync + 'static) -> Self {
         let loader = Arc::new(Loader::new(places.clone(), progress));
-        Self { loading: Loading { loader, changed: watch::Sender::new(()) }, numbers: Mutex::default() }
+        Self { loading: Loading { loader, changed: watch::Sender::new(()), metrics }, numbers: Mutex::default() }
     }
 
-    /// The modes that `settings` name. Those that are among `known` already are kept as they are; each of the others
-    /// starts to load on a thread of its own.
+    /// The modes that `settings` name. Those that are among `known` already are kept as they are, whatever lies in the
+    /// directories by now; each of the others starts to load on a thread of its own.
     pub fn modes(&self, settings: &BTreeMap<String, ModeSettings>, default_mode: &str, known: &[Arc<Mode>]) -> Modes {
         let mut ordered: Vec<_> = settings.iter().collect();
         ordered.sort_by_key(|(name, mode)| (mode.rank, (*name).clone()));
-        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut mode = |name: &str, settings: &ModeSettings| {
-            let described = self.loading.loader.describe(name, settings);
-            let kept = known.iter().find(|mode| mode.is_described_by(&described)).cloned();
-            kept.unwrap_or_else(|| {
-                let mode = numbers.take(|number| Mode::new(described, number));
-                self.loading.start(&mode);
-                mode
-            })
+        let mode = |name: &str, settings: &ModeSettings| {
+            let kept = known.iter().find(|mode| &*mode.name == name && mode.settings.loads_the_same_as(settings));
+            kept.cloned().unwrap_or_else(|| self.load(name.into(), settings, self.loading.loader.artifacts(settings)))
         };
-        let all: Vec<_> = ordered.into_iter().map(|(name, settings)| mode(name, settings)).collect();
-        let default_mode = all.iter().find(|mode| &*mode.name == default_mode).unwrap_or(&all[0]).clone();
-        Modes { all, default_mode }
+        let fallbacks = settings.iter().map(|(name, mode)| (name.clone(), mode.fallback.clone())).collect();
+        Modes::of(ordered.into_iter().map(|(name, settings)| mode(name, settings)).collect(), default_mode, fallbacks)
+    }
+
+    /// `modes`, with those called `names` made anew of what lies in the directories now, unless they are among `half_built`.
+    pub fn renewed(&self, modes: &Modes, names: &[Arc<str>], half_built: &[Arc<Mode>]) -> Modes {
+        let renew = |old: &Arc<Mode>| {
+            let artifacts = self.artifacts(old);
+            let is_it = |mode: &&Arc<Mode>| {
+                mode.name == old.name && mode.settings == old.settings && mode.artifacts == artifacts
+            };
+            let built = half_built.iter().find(is_it).cloned();
+            built.unwrap_or_else(|| self.load(Arc::clone(&old.name), &old.settings, artifacts))
+        };
+        let renewed = |mode: &Arc<Mode>| if names.contains(&mode.name) { renew(mode) } else { Arc::clone(mode) };
+        Modes::of(modes.all.iter().map(renewed).collect(), &modes.default_mode.name, modes.fallbacks.clone())
+    }
+
+    fn load(&self, name: Arc<str>, settings: &ModeSettings, artifacts: Artifacts) -> Arc<Mode> {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mode = numbers.take(|number| Mode::new(name, settings.clone(), artifacts, number));
+        self.loading.start(&mode);
+        mode
+    }
+
+    /// What `mode` would be made of now.
+    pub fn artifacts(&self, mode: &Mode) -> Artifacts {
+        self.loading.loader.artifacts(&mode.settings)
+    }
+
+    /// Every file of the plugin directory that looks like a plugin.
+    pub fn plugins(&self) -> std::io::Result<Vec<FoundPlugin>> {
+        self.loading.loader.shelf.plugins()
+    }
+
+    /// The catalog.
+    pub fn catalog(&self) -> Catalog {
+        self.loading.loader.places.catalog()
+    }
+
+    /// The directories from which modes are made, and the files in them.
+    pub fn files(&self) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        self.loading.loader.shelf.files()
     }
 
     /// From now on clients see these modes: what becomes of them is logged and told. What is Unavailable is tried again.
@@ -221,10 +308,12 @@ impl Loading {
         let (loading, mode) = (self.clone(), Arc::clone(mode));
         thread::spawn(move || {
             let settings = &mode.settings;
-            match catch_unwind(AssertUnwindSafe(|| loading.loader.load(settings))) {
+            match catch_unwind(AssertUnwindSafe(|| loading.loader.load(settings, &mode.artifacts))) {
                 Ok(Ok(model)) => loading.serve(&mode, model),
-                Ok(Err(error)) => mode.set_unavailable(error.key(settings), error.to_string()),
-                Err(_panic) => mode.set_unavailable("model", "loading it panicked; the log has the message"),
+                Ok(Err(fault)) => mode.set_unavailable(fault),
+                Err(_panic) => {
+                    mode.set_unavailable(ModeFault::of("model", "loading it panicked; the log has the message"))
+                }
             }
             loading.tell(&mode);
         });
@@ -238,7 +327,8 @@ impl Loading {
 
     fn serve(&self, mode: &Arc<Mode>, model: LoadedModel) {
         let (loading, weak) = (self.clone(), Arc::downgrade(mode));
-        model.on_given_up(Box::new(move |reason| loading.give_up(&weak, &reason)));
+        let given_up = Box::new(move |reason: String| loading.give_up(&weak, &reason));
+        model.watch(Watcher { mode: Arc::clone(&mode.name), metrics: Arc::clone(&self.metrics), given_up });
         mode.set(ModeState::Ready(Arc::new(model)));
     }
 
@@ -246,10 +336,11 @@ impl Loading {
     fn give_up(&self, mode: &Weak<Mode>, reason: &str) {
         let Some(mode) = mode.upgrade() else { return };
         let seconds = REST_OF_A_MODE.as_secs();
-        mode.set_unavailable(
+        self.metrics.count_given_up(&mode.name);
+        mode.set_unavailable(ModeFault::of(
             "model",
             format!("it crashed again and again, the last time: {reason}; it is tried again every {seconds} s"),
-        );
+        ));
         self.tell(&mode);
         let (loading, weak) = (self.clone(), Arc::downgrade(&mode));
         thread::spawn(move || {
@@ -267,94 +358,16 @@ impl Loading {
     }
 }
 
-/// Loads what a mode needs, as the server does, and lets it go: would it serve? Its weights must be here.
-pub fn try_load(places: &Places, settings: &ModeSettings) -> Result<(), ModeError> {
+/// Loads what a mode needs, as the server does, and lets it go: would it serve? Fetches nothing.
+pub fn try_load(places: &Places, settings: &ModeSettings) -> Result<(), ModeFault> {
     let settings = ModeSettings { instances: 1, ..settings.clone() };
-    Loader::new(places.clone(), |_step| {}).load(&settings).map(drop)
-}
-
-/// Loads modes; what two modes need alike is fetched and opened once.
-struct Loader {
-    places: Places,
-    catalog: Catalog,
-    progress: Box<dyn Fn(&str) + Send + Sync>,
-    pulling: Mutex<()>,
-}
-
-impl Loader {
-    fn new(places: Places, progress: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self { catalog: places.catalog(), places, progress: Box::new(progress), pulling: Mutex::new(()) }
+    let loader = Loader::new(places.clone(), |_step| {});
+    let artifacts = loader.artifacts(&settings);
+    if let Ok(ModelFiles { weights: Weights::Fetched(variant), .. }) = &artifacts.files
+        && places.weights().find(&settings.model, variant).is_none()
+    {
+        let what = format!("{} is not here; run `segue models pull {}`", variant.file, settings.model);
+        return Err(ModeFault::of("model", what));
     }
-
-    fn describe(&self, name: &str, settings: &ModeSettings) -> Description {
-        let entry = self.catalog.entry(&settings.model).ok();
-        Description { name: name.into(), settings: settings.clone(), entry }
-    }
-
-    fn load(&self, settings: &ModeSettings) -> Result<LoadedModel, ModeError> {
-        let entry = self.catalog.entry(&settings.model)?;
-        let weights = self.weights(settings, &entry)?;
-        let plugin = self.plugin(&entry.backend, settings)?;
-        let mut merged = entry.settings.clone();
-        merged.extend(settings.settings.clone());
-        let spec = ModelSpec {
-            name: settings.model.clone(),
-            weights,
-            classes: entry.classes.iter().map(|class| (class.label.clone(), class.colour)).collect(),
-            settings_json: serde_json::Value::Object(merged).to_string(),
-            max_threads: settings.threads,
-        };
-        LoadedModel::load(plugin, spec, instance_count(settings)).map_err(|source| ModeError::Load {
-            backend: entry.backend,
-            model: settings.model.clone(),
-            source,
-        })
-    }
-
-    fn weights(&self, settings: &ModeSettings, entry: &CatalogEntry) -> Result<Option<PathBuf>, ModeError> {
-        let Some(variant) = entry.variant(&settings.model, &settings.variant)? else { return Ok(None) };
-        let cache = self.places.weights();
-        let _one_at_a_time = self.pulling.lock().unwrap_or_else(PoisonError::into_inner);
-        // Finding them reads and hashes them: once, unless they had to be fetched.
-        let found = cache.find(&settings.model, variant);
-        if found.is_some() {
-            return Ok(found);
-        }
-        cache.pull(&settings.model, entry, &self.progress)?;
-        Ok(cache.find(&settings.model, variant))
-    }
-
-    fn plugin(&self, backend: &str, settings: &ModeSettings) -> Result<Build, ModeError> {
-        let limits = match settings.isolation {
-            Isolation::Process => Some(WorkerLimits {
-                timeout_millis: settings.timeout_millis,
-                memory_len_bytes: settings.max_memory_len_bytes,
-            }),
-            Isolation::InProcess => None,
-        };
-        let file = find_plugin(&self.places.plugins, backend)?;
-        let path = file.path.clone();
-        Build::of(&file, &self.places.plugin_copies(), limits).map_err(|source| ModeError::Open { path, source })
-    }
-}
-
-fn find_plugin(directory: &std::path::Path, backend: &str) -> Result<PluginFile, ModeError> {
-    let found = find(directory).map_err(|source| ModeError::PluginDirectory { path: directory.to_owned(), source })?;
-    let mut refused = String::new();
-    for FoundPlugin { path, plugin } in found {
-        match plugin {
-            Ok(file) if file.descriptor.name == backend => return Ok(file),
-            Ok(_other) => {}
-            Err(reason) => refused.push_str(&format!("; refused {}: {reason}", path.display())),
-        }
-    }
-    Err(ModeError::NoPlugin { path: directory.to_owned(), backend: backend.into(), refused })
-}
-
-/// One per core, up to eight: beyond that, memory and start-up grow and most live video does not gain.
-fn instance_count(settings: &ModeSettings) -> usize {
-    match settings.instances {
-        0 => thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8),
-        count => count as usize,
-    }
+    loader.load(&settings, &artifacts).map(drop)
 }

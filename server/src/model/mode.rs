@@ -7,10 +7,12 @@ use std::sync::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::{catalog::CatalogEntry, health::Health};
+use super::{catalog::CatalogEntry, health::Health, loader::Artifacts};
 use crate::{
     config::ModeSettings,
+    copies::PrivateCopy,
     plugin_host::{Build, Instance, InstanceError, InstanceInfo, ModelSpec},
+    telemetry::Metrics,
 };
 
 /// A mode that clients can choose. A reload keeps it as long as its model stays the same, and puts another in its
@@ -28,20 +30,11 @@ pub struct Mode {
     pub backend: String,
     /// What the profile says of it.
     pub settings: ModeSettings,
-    entry: Option<CatalogEntry>,
+    /// What it is made of.
+    pub artifacts: Artifacts,
     /// Clients see it.
     is_in_force: AtomicBool,
     state: watch::Sender<ModeState>,
-}
-
-/// What profile and catalog say of a mode.
-pub struct Description {
-    /// What clients call it.
-    pub name: Arc<str>,
-    /// What the profile says of it.
-    pub settings: ModeSettings,
-    /// What the catalog says of its model; `None` when it couldn't tell.
-    pub entry: Option<CatalogEntry>,
 }
 
 /// What a mode is doing.
@@ -56,12 +49,18 @@ pub enum ModeState {
 }
 
 /// Why a mode can't serve.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModeFault {
     /// The key of the mode's settings that is at fault.
     pub key: &'static str,
     /// What is wrong, and how to mend it.
     pub reason: String,
+}
+
+impl ModeFault {
+    pub(super) fn of(key: &'static str, reason: impl Into<String>) -> Self {
+        Self { key, reason: reason.into() }
+    }
 }
 
 impl ModeState {
@@ -86,8 +85,8 @@ impl ModeState {
 
 impl Mode {
     /// A mode that is still loading.
-    pub fn new(description: Description, index: u8) -> Self {
-        let Description { name, settings, entry } = description;
+    pub fn new(name: Arc<str>, settings: ModeSettings, artifacts: Artifacts, index: u8) -> Self {
+        let entry = &artifacts.entry;
         let of_entry = |field: fn(&CatalogEntry) -> &String| entry.as_ref().map(field).cloned().unwrap_or_default();
         let variant = match settings.variant.as_str() {
             "" => of_entry(|entry| &entry.default_variant),
@@ -101,17 +100,10 @@ impl Mode {
             title: of_entry(|entry| &entry.title),
             backend: of_entry(|entry| &entry.backend),
             settings,
-            entry,
+            artifacts,
             is_in_force: AtomicBool::new(false),
             state: watch::Sender::new(ModeState::Loading),
         }
-    }
-
-    /// Whether it is the mode that `description` asks for, whatever its place in menus.
-    pub fn is_described_by(&self, description: &Description) -> bool {
-        self.name == description.name
-            && self.settings.loads_the_same_as(&description.settings)
-            && self.entry == description.entry
     }
 
     /// What it is doing now.
@@ -147,8 +139,8 @@ impl Mode {
     }
 
     /// Ends its serving, with the reason that everybody is told.
-    pub fn set_unavailable(&self, key: &'static str, reason: impl Into<String>) {
-        self.set(ModeState::Unavailable(Arc::new(ModeFault { key, reason: reason.into() })));
+    pub fn set_unavailable(&self, fault: ModeFault) {
+        self.set(ModeState::Unavailable(Arc::new(fault)));
     }
 
     /// Whether clients see it.
@@ -200,39 +192,54 @@ pub struct LoadedModel {
     instance_count: usize,
     plugin: Build,
     spec: ModelSpec,
+    /// A lab's own weights, which an instance that is started again reads again.
+    _weights: Option<Arc<PrivateCopy>>,
     free: Mutex<Vec<Instance>>,
     permits: Arc<Semaphore>,
     health: Mutex<Health>,
-    /// Told once when instances keep crashing.
-    on_given_up: OnceLock<GivenUp>,
+    /// Told of what goes wrong.
+    watcher: OnceLock<Watcher>,
 }
 
-/// What is to be done when a model's instances keep crashing, for this reason.
-pub(super) type GivenUp = Box<dyn Fn(String) + Send + Sync>;
+/// Who is told of what goes wrong with a model's instances.
+pub(super) struct Watcher {
+    pub(super) mode: Arc<str>,
+    pub(super) metrics: Arc<Metrics>,
+    /// What is to be done when they keep crashing, for this reason.
+    pub(super) given_up: Box<dyn Fn(String) + Send + Sync>,
+}
 
 impl LoadedModel {
-    /// Loads and warms up `count` instances. Takes as long as that takes; not for the async runtime.
-    pub fn load(plugin: Build, spec: ModelSpec, count: usize) -> Result<Self, InstanceError> {
-        let instances = (0..count).map(|_| Instance::create(&plugin, &spec)).collect::<Result<Vec<_>, _>>()?;
-        let Some(first) = instances.first() else {
-            return Err(InstanceError::Failed("a mode needs at least one instance".into()));
-        };
+    /// Loads and warms up `count` instances, the first of which has to pass `check`. Takes as long as that takes; not for the async runtime.
+    pub(super) fn load(
+        plugin: Build,
+        spec: ModelSpec,
+        count: usize,
+        weights: Option<Arc<PrivateCopy>>,
+        check: impl FnOnce(&mut Instance) -> Result<(), String>,
+    ) -> Result<Self, InstanceError> {
+        let mut first = Instance::create(&plugin, &spec)?;
+        check(&mut first).map_err(InstanceError::Failed)?;
+        let info = first.info().clone();
+        let others = (1..count).map(|_| Instance::create(&plugin, &spec));
+        let instances = std::iter::once(Ok(first)).chain(others).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            info: first.info().clone(),
+            info,
             build: plugin.sha256().to_owned(),
             instance_count: count,
             permits: Arc::new(Semaphore::new(count)),
             free: Mutex::new(instances),
             health: Mutex::default(),
-            on_given_up: OnceLock::new(),
+            watcher: OnceLock::new(),
             plugin,
             spec,
+            _weights: weights,
         })
     }
 
-    pub(super) fn on_given_up(&self, act: GivenUp) {
+    pub(super) fn watch(&self, watcher: Watcher) {
         // Set once, when it is loaded.
-        let _ = self.on_given_up.set(act);
+        let _ = self.watcher.set(watcher);
     }
 
     fn health(&self) -> MutexGuard<'_, Health> {
@@ -284,11 +291,20 @@ impl Lease {
         if let Some(reason) = self.model.health().resting() {
             return Err(InstanceError::Resting(reason.to_owned()));
         }
-        Instance::create(&self.model.plugin, &self.model.spec).inspect_err(|error| self.crashed(error))
+        let started = Instance::create(&self.model.plugin, &self.model.spec);
+        match (&started, self.model.watcher.get()) {
+            (Ok(_), Some(watcher)) => watcher.metrics.count_restart(&watcher.mode),
+            (Ok(_), None) => {}
+            (Err(error), _) => self.crashed(error),
+        }
+        started
     }
 
     /// Says how the call went. After a crash nobody knows what state the instance is in: it is destroyed.
     pub fn settle(&mut self, error: Option<&InstanceError>) {
+        if let (Some(error), Some(watcher)) = (error, self.model.watcher.get()) {
+            watcher.metrics.count_failure(&watcher.mode, error.cause());
+        }
         match error {
             None => self.model.health().succeeded(),
             Some(error) if error.is_fatal() => {
@@ -302,8 +318,8 @@ impl Lease {
     fn crashed(&self, error: &InstanceError) {
         tracing::warn!(model = self.model.spec.name, %error, "An instance crashed");
         let is_given_up = self.model.health().crashed(error.to_string());
-        if let (true, Some(act)) = (is_given_up, self.model.on_given_up.get()) {
-            act(error.to_string());
+        if let (true, Some(watcher)) = (is_given_up, self.model.watcher.get()) {
+            (watcher.given_up)(error.to_string());
         }
     }
 }

@@ -35,19 +35,20 @@ pub enum PullError {
 #[derive(Clone, Debug)]
 pub struct WeightsCache {
     directory: PathBuf,
+    /// Where a lab's own weights lie: beside the catalog's entries.
+    own: PathBuf,
 }
 
 impl WeightsCache {
-    /// The cache in `directory`.
-    pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into() }
+    /// The cache in `directory`; weights that lie in `own` are not fetched.
+    pub fn new(directory: impl Into<PathBuf>, own: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into(), own: own.into() }
     }
 
     /// Where `variant` of `model` lies, if it is there and has the right content.
     pub fn find(&self, model: &str, variant: &Variant) -> Option<PathBuf> {
-        let path = self.path(model, variant);
-        let content = file::read(&path, MAX_WEIGHTS_LEN_BYTES).ok()?;
-        (sha256(&content) == variant.sha256.to_lowercase()).then_some(path)
+        let is_right = |path: &PathBuf| file::sha256(path).is_ok_and(|sha256| variant.allows(&sha256));
+        [self.own.join(&variant.file), self.path(model, variant)].into_iter().find(is_right)
     }
 
     /// The variants of `entry` that are not there, by name.

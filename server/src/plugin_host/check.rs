@@ -26,8 +26,6 @@ pub struct Descriptor {
 pub enum CheckError {
     #[error("it can't be read: {0}")]
     Unreadable(#[source] std::io::Error),
-    #[error("it is called `{name}` like {}, which comes first; remove one of them", first.display())]
-    SameName { name: String, first: std::path::PathBuf },
     #[error("it is not a shared library of this system, or is cut short ({0})")]
     NotALibrary(#[source] object::Error),
     #[error("it is cut short: its headers promise {promised} bytes, and it has {found}")]

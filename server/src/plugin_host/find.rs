@@ -13,8 +13,8 @@ use crate::file;
 /// A plugin with kernels for a GPU has tens of megabytes.
 const LARGEST_PLUGIN_LEN_BYTES: u64 = 1 << 30;
 
-/// A plugin file that was read whole and passed the check.
-#[derive(Clone)]
+/// A plugin file that passed the check.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginFile {
     /// Where it lies.
     pub path: PathBuf,
@@ -22,7 +22,6 @@ pub struct PluginFile {
     pub descriptor: Descriptor,
     /// SHA-256 of its content, in hex: the name of its build.
     pub sha256: String,
-    pub(super) content: Vec<u8>,
 }
 
 impl PluginFile {
@@ -31,7 +30,7 @@ impl PluginFile {
         let content = file::read(path, LARGEST_PLUGIN_LEN_BYTES).map_err(CheckError::Unreadable)?;
         let descriptor = check(&content)?;
         let sha256 = hex::encode(Sha256::digest(&content));
-        Ok(Self { path: path.to_owned(), descriptor, sha256, content })
+        Ok(Self { path: path.to_owned(), descriptor, sha256 })
     }
 }
 
@@ -41,26 +40,36 @@ pub struct FoundPlugin {
     pub path: PathBuf,
     /// The plugin, or why it is refused.
     pub plugin: Result<PluginFile, CheckError>,
+    /// The file of another plugin of this name that comes first: then only a mode that names this one's file uses it.
+    pub is_behind: Option<PathBuf>,
 }
 
-/// Looks at every shared library directly in `directory`, in the order of their names. Of two plugins with one
-/// name the later file is refused.
+/// Looks at every shared library directly in `directory`, in the order of their names.
 pub fn find(directory: &Path) -> io::Result<Vec<FoundPlugin>> {
+    find_with(directory, PluginFile::read)
+}
+
+/// As [`find`], with files read by `read`.
+pub fn find_with(
+    directory: &Path,
+    read: impl Fn(&Path) -> Result<PluginFile, CheckError>,
+) -> io::Result<Vec<FoundPlugin>> {
+    let mut found: Vec<FoundPlugin> = Vec::new();
+    for path in libraries(directory)? {
+        let plugin = read(&path);
+        let is_behind = plugin.as_ref().ok().and_then(|file| path_of(&found, &file.descriptor.name));
+        found.push(FoundPlugin { path, plugin, is_behind });
+    }
+    Ok(found)
+}
+
+/// Every shared library directly in `directory`, in the order of their names.
+pub fn libraries(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths =
         fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
     paths.retain(|path| path.extension().is_some_and(|ending| ending == std::env::consts::DLL_EXTENSION));
     paths.sort();
-    let mut found: Vec<FoundPlugin> = Vec::new();
-    for path in paths {
-        let mut plugin = PluginFile::read(&path);
-        if let Ok(file) = &plugin
-            && let Some(first) = path_of(&found, &file.descriptor.name)
-        {
-            plugin = Err(CheckError::SameName { name: file.descriptor.name.clone(), first });
-        }
-        found.push(FoundPlugin { path, plugin });
-    }
-    Ok(found)
+    Ok(paths)
 }
 
 fn path_of(found: &[FoundPlugin], name: &str) -> Option<PathBuf> {

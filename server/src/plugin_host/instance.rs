@@ -1,7 +1,7 @@
 //! One instance of a backend, wherever it runs: in a worker process, or in this one.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, OnceLock},
 };
 
@@ -11,9 +11,10 @@ use super::{
     callbacks::HostTable,
     direct::Direct,
     find::PluginFile,
-    open::{Library, OpenError, private_copy},
+    open::{Library, OpenError},
     worker::{SharedMemory, Worker, WorkerImage, WorkerLimits},
 };
+use crate::copies::Copies;
 
 /// What an instance is created for.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -120,6 +121,20 @@ impl InstanceError {
     pub fn is_fatal(&self) -> bool {
         matches!(self, Self::Panicked(_) | Self::Died(_) | Self::Hung(_))
     }
+
+    /// Its kind, in a word.
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Self::Panicked(_) => "panicked",
+            Self::Died(_) => "died",
+            Self::Hung(_) => "hung",
+            Self::BrokeContract(_) | Self::Incomplete(_) => "broke_contract",
+            Self::Cancelled => "cancelled",
+            Self::Resting(_) => "resting",
+            Self::NoWorker(_) | Self::NotOpened(_) | Self::TooMany => "not_started",
+            Self::Failed(_) => "failed",
+        }
+    }
 }
 
 /// A call that another thread may cancel.
@@ -158,9 +173,10 @@ pub enum Build {
 
 impl Build {
     /// Opens `file` here, or makes a private copy of it in `copies` for workers to open.
-    pub fn of(file: &PluginFile, copies: &Path, limits: Option<WorkerLimits>) -> Result<Self, OpenError> {
+    pub fn of(file: &PluginFile, copies: &Copies, limits: Option<WorkerLimits>) -> Result<Self, OpenError> {
         let Some(limits) = limits else { return Ok(Self::InProcess(Library::open(file, copies)?)) };
-        let (plugin, sha256, copy) = (file.descriptor.name.clone(), file.sha256.clone(), private_copy(file, copies)?);
+        let copy = copies.keep(&file.path, &file.sha256)?;
+        let (plugin, sha256) = (file.descriptor.name.clone(), file.sha256.clone());
         Ok(Self::Process(Arc::new(WorkerImage { plugin, sha256, copy, limits })))
     }
 

@@ -2,8 +2,8 @@
 //!
 //! On a frame's path this is where `pipeline` hands the pixels to a backend. It is the server's only unsafe code.
 //!
-//! Architecture invariant: a plugin file is read once, into memory. What was checked is what is hashed, what is
-//! copied and what is opened; nobody can change it in between. An opened library is never closed.
+//! Architecture invariant: a plugin file is read once, into memory: what was checked is what is hashed. Only a private copy
+//! with that hash is ever opened, so nobody can change it in between. An opened library is never closed.
 #![allow(unsafe_code, reason = "opening shared libraries and calling through the C ABI is what this module is for")]
 
 mod callbacks;
@@ -15,7 +15,7 @@ mod open;
 mod worker;
 
 pub use check::{CheckError, Descriptor};
-pub use find::{FoundPlugin, PluginFile, find};
+pub use find::{FoundPlugin, PluginFile, find, find_with, libraries};
 pub use instance::{Build, FrameCall, Instance, InstanceError, InstanceInfo, ModelSpec, RunningCall, StageMicros};
 pub use open::{Library, OpenError};
 pub use worker::{WorkerImage, WorkerLimits, run_worker};

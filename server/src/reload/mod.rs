@@ -7,6 +7,7 @@
 //! touched before everything new is built and warmed up.
 
 mod receipts;
+mod swaps;
 mod triggers;
 
 use std::{
@@ -26,10 +27,11 @@ use crate::{
         self, CaptureSettings, Change, Effective, Faults, Layers, LimitSettings, Loaded, Origins, Profile,
         ResultSettings, SecuritySettings, Sources, changes, fixed_keys,
     },
-    model::{Mode, ModeState, Modes, Registry},
+    model::{Mode, ModeState, Modes, Registry, Weights},
     telemetry::{self, Metrics},
 };
-use triggers::{Triggered, Triggers};
+use swaps::Swaps;
+use triggers::{Interest, Triggered, Triggers, Wish};
 
 /// How many orders wait.
 const WAITING_ORDERS: usize = 16;
@@ -92,8 +94,17 @@ impl Reloads {
 
     /// Reads the files again now, or those of another `profile`; what became of it. `None` when the server is stopping.
     pub async fn reload(&self, trigger: Trigger, profile: Option<String>) -> Option<Arc<Receipt>> {
+        self.order(trigger, Ordered::Profile(profile)).await
+    }
+
+    /// Loads the modes of the plugin `backend` anew, even when its file is the same; what became of it.
+    pub async fn reload_plugin(&self, trigger: Trigger, backend: String) -> Option<Arc<Receipt>> {
+        self.order(trigger, Ordered::Plugin(backend)).await
+    }
+
+    async fn order(&self, trigger: Trigger, what: Ordered) -> Option<Arc<Receipt>> {
         let (reply, receipt) = oneshot::channel();
-        self.orders.send(Order { trigger, profile, reply }).await.ok()?;
+        self.orders.send(Order { trigger, what, reply }).await.ok()?;
         receipt.await.ok()
     }
 }
@@ -101,8 +112,16 @@ impl Reloads {
 /// Somebody wants a reload now.
 struct Order {
     trigger: Trigger,
-    profile: Option<String>,
+    what: Ordered,
     reply: oneshot::Sender<Arc<Receipt>>,
+}
+
+/// What is to be reloaded.
+enum Ordered {
+    /// The profile in force, or another that takes its place.
+    Profile(Option<String>),
+    /// The plugin of this name.
+    Plugin(String),
 }
 
 /// Makes one configuration after the other.
@@ -112,8 +131,8 @@ pub struct Reloader {
     triggers: Triggers,
     published: watch::Sender<Arc<Configuration>>,
     receipts: Arc<Receipts>,
-    /// The profile in force.
-    profile: Profile,
+    /// The profile in force, and where its keys come from.
+    loaded: Loaded,
     /// Modes of a superseded attempt, which the next one may still want.
     half_built: Vec<Arc<Mode>>,
 }
@@ -121,8 +140,8 @@ pub struct Reloader {
 /// What an attempt would put in force.
 struct Candidate {
     layers: Layers,
-    loaded: Loaded,
-    effective: Effective,
+    /// What the files said; `None` when the profile stays as it is.
+    profile: Option<(Loaded, Effective, Sources)>,
     changes: Vec<Change>,
     modes: Modes,
 }
@@ -132,20 +151,22 @@ impl Reloader {
     pub fn start(layers: Layers, registry: Arc<Registry>, metrics: Arc<Metrics>) -> Result<(Self, Reloads), Faults> {
         let start = Instant::now();
         let sources = Sources::read(&layers);
-        let Loaded { profile, origins } = sources.load(&layers.overrides)?;
+        let loaded = sources.load(&layers.overrides)?;
+        let profile = &loaded.profile;
         let modes = registry.modes(&profile.modes, &profile.server.default_mode, &[]);
         registry.put_in_force(&modes);
-        let effective = origins.effective(&profile);
-        let configuration = Arc::new(configuration(1, &layers, &sources, &profile, effective, modes));
+        let effective = loaded.origins.effective(profile);
+        let configuration = Arc::new(configuration(1, &layers, shown(&sources), profile, effective, modes));
         let receipts = Arc::new(Receipts::new(metrics));
         let receipt = Receipt::now(Trigger::Start, &layers.profile, ReloadOutcome::Applied, 1, start.elapsed());
         receipts.add(Receipt { files: shown(&sources), ..receipt }, true);
         let (orders, waiting_orders) = mpsc::channel(WAITING_ORDERS);
-        let triggers = Triggers::new(waiting_orders, profile.reload, sources);
+        let swaps = Swaps::new(Arc::clone(&registry), Arc::clone(&receipts), profile.reload);
+        let triggers = Triggers::new(waiting_orders, profile.reload, sources, swaps);
         let (published, configuration) = watch::channel(configuration);
         let profiles = layers.directory.clone();
         let reloads = Reloads { configuration, receipts: Arc::clone(&receipts), orders, profiles };
-        Ok((Self { layers, registry, triggers, published, receipts, profile, half_built: Vec::new() }, reloads))
+        Ok((Self { layers, registry, triggers, published, receipts, loaded, half_built: Vec::new() }, reloads))
     }
 
     /// Reloads whenever something asks for it, until nobody is left who could. It reads files and waits for models:
@@ -154,7 +175,10 @@ impl Reloader {
         let mut newer = None;
         while let Some(triggered) = match newer.take() {
             Some(triggered) => Some(triggered),
-            None => self.triggers.next(&self.layers, false).await,
+            None => {
+                let modes = self.published.borrow().modes.clone();
+                self.triggers.next(&self.layers, &modes, Interest::All).await
+            }
         } {
             newer = self.attempt(triggered).await;
         }
@@ -169,22 +193,27 @@ impl Reloader {
             Err(faults) => return self.reject(triggered, &faults),
         };
         // 2. Build and warm up what is new.
-        let new_modes = candidate.modes.new_since(&self.published.borrow().modes);
+        let modes = self.published.borrow().modes.clone();
+        let new_modes = candidate.modes.new_since(&modes);
         if !new_modes.is_empty() {
             let names: Vec<_> = new_modes.iter().map(|mode| &*mode.name).collect();
-            tracing::info!(modes = names.join(", "), "Loading what the edit brings, before it is applied");
-            // Whoever switches to another profile is leaving the files that would be edited now.
-            let orders_only = triggered.profile.is_some();
+            tracing::info!(modes = names.join(", "), "Loading what is new, before it is applied");
+            let interest = match &triggered.wish {
+                // Whoever switches to another profile is leaving the files that would be edited now.
+                Wish::Profile { name: Some(_), .. } => Interest::Orders,
+                Wish::Profile { name: None, .. } => Interest::Profiles,
+                Wish::Swap(modes) => modes.first().map_or(Interest::All, |mode| Interest::Swap(mode)),
+            };
+            let origins = candidate.profile.as_ref().map_or(&self.loaded.origins, |(loaded, ..)| &loaded.origins);
             tokio::select! {
                 biased;
-                built = warm_up(&new_modes, &candidate.loaded.origins) => match built {
+                built = warm_up(&new_modes, origins) => match built {
                     Ok(()) => {}
                     Err(faults) => return self.reject(triggered, &faults),
                 },
-                newer = self.triggers.next(&self.layers, orders_only) => {
+                newer = self.triggers.next(&self.layers, &modes, interest) => {
                     self.half_built.extend(new_modes);
-                    self.receipt(triggered, ReloadOutcome::Superseded, |_receipt| {});
-                    return newer;
+                    return self.supersede(triggered, newer);
                 }
             }
         }
@@ -203,10 +232,26 @@ impl Reloader {
     }
 
     fn plan(&mut self, triggered: &Triggered) -> Result<Candidate, Faults> {
+        match &triggered.wish {
+            Wish::Profile { name, sources, .. } => self.plan_profile(name.as_ref(), sources),
+            Wish::Swap(modes) => Ok(self.plan_swap(modes, triggered.reply.is_some())),
+        }
+    }
+
+    /// What is in force, with the modes `names` made anew; `from_scratch` even of what is loaded already.
+    fn plan_swap(&self, names: &[Arc<str>], from_scratch: bool) -> Candidate {
+        let in_force = &self.published.borrow().modes;
+        let half_built = if from_scratch { &[] } else { &self.half_built[..] };
+        let modes = self.registry.renewed(in_force, names, half_built);
+        let changes = replaced(in_force, &modes);
+        Candidate { layers: self.layers.clone(), profile: None, changes, modes }
+    }
+
+    fn plan_profile(&self, name: Option<&String>, sources: &Sources) -> Result<Candidate, Faults> {
         let in_force = Arc::clone(&self.published.borrow());
         let mut layers = self.layers.clone();
-        layers.profile.clone_from(triggered.profile.as_ref().unwrap_or(&self.layers.profile));
-        let loaded = triggered.sources.load(&layers.overrides)?;
+        layers.profile.clone_from(name.unwrap_or(&self.layers.profile));
+        let loaded = sources.load(&layers.overrides)?;
         let effective = loaded.origins.effective(&loaded.profile);
         let changes = changes(&in_force.effective, &effective);
         let mut faults: Vec<_> = fixed_keys(&changes)
@@ -215,9 +260,7 @@ impl Reloader {
                 loaded.origins.fault(key, format!("{what}; restart it, or write {from}, which is in force"))
             })
             .collect();
-        let is_shut_by = triggered
-            .profile
-            .as_ref()
+        let is_shut_by = name
             .filter(|_| !in_force.security.admin_token.is_empty() && loaded.profile.security.admin_token.is_empty());
         if let Some(name) = is_shut_by {
             let what =
@@ -229,29 +272,42 @@ impl Reloader {
         }
         let known: Vec<_> = in_force.modes.all().iter().chain(&self.half_built).cloned().collect();
         let modes = self.registry.modes(&loaded.profile.modes, &loaded.profile.server.default_mode, &known);
-        let changes = with_replaced_modes(changes, &in_force.modes, &modes);
-        Ok(Candidate { layers, loaded, effective, changes, modes })
+        Ok(Candidate { layers, profile: Some((loaded, effective, sources.clone())), changes, modes })
     }
 
     fn publish(&mut self, triggered: Triggered, candidate: Candidate) {
-        let Candidate { layers, loaded: Loaded { profile, .. }, effective, changes, modes } = candidate;
+        let Candidate { layers, profile, changes, modes } = candidate;
         let in_force = Arc::clone(&self.published.borrow());
+        let is_same_profile = profile.as_ref().is_none_or(|(loaded, ..)| loaded.profile == self.loaded.profile);
         let is_same =
-            profile == self.profile && modes.are_the_same_as(&in_force.modes) && layers.profile == self.layers.profile;
+            is_same_profile && modes.are_the_same_as(&in_force.modes) && layers.profile == self.layers.profile;
         let outcome = if is_same { ReloadOutcome::Unchanged } else { ReloadOutcome::Applied };
         let generation = in_force.generation + u32::from(!is_same);
-        if profile.telemetry != self.profile.telemetry
-            && let Err(error) = telemetry::change_log(&profile.telemetry.log)
-        {
-            tracing::error!(error, "The log keeps its filter");
-        }
-        let next = configuration(generation, &layers, &triggered.sources, &profile, effective, modes.clone());
+        let (effective, files) = match profile {
+            None => (in_force.effective.clone(), in_force.files.clone()),
+            Some((loaded, effective, sources)) => {
+                self.adopt(loaded, &sources);
+                (effective, shown(&sources))
+            }
+        };
+        let next = configuration(generation, &layers, files, &self.loaded.profile, effective, modes.clone());
         self.published.send_replace(Arc::new(next));
         self.registry.put_in_force(&modes);
         self.half_built.clear();
-        self.triggers.follow(profile.reload, &triggered.sources);
-        (self.profile, self.layers) = (profile, layers);
+        self.layers = layers;
         self.receipt(triggered, outcome, |receipt| receipt.changes = changes);
+    }
+
+    /// From now on `loaded`, which `sources` say, is in force.
+    fn adopt(&mut self, loaded: Loaded, sources: &Sources) {
+        let telemetry = &loaded.profile.telemetry;
+        if *telemetry != self.loaded.profile.telemetry
+            && let Err(error) = telemetry::change_log(&telemetry.log)
+        {
+            tracing::error!(error, "The log keeps its filter");
+        }
+        self.triggers.follow(loaded.profile.reload, sources);
+        self.loaded = loaded;
     }
 
     fn panicked(&self) -> Faults {
@@ -263,23 +319,35 @@ impl Reloader {
 
     fn reject(&mut self, triggered: Triggered, faults: &Faults) -> Option<Triggered> {
         self.half_built.clear();
-        if triggered.profile.is_none() {
-            self.triggers.follow(self.profile.reload, &triggered.sources);
+        if let Wish::Profile { name: None, sources, .. } = &triggered.wish {
+            self.triggers.follow(self.loaded.profile.reload, sources);
         }
         let faults = faults.0.iter().map(ToString::to_string).collect();
         self.receipt(triggered, ReloadOutcome::Rejected, |receipt| receipt.faults = faults);
         None
     }
 
+    fn supersede(&mut self, triggered: Triggered, newer: Option<Triggered>) -> Option<Triggered> {
+        if let Wish::Swap(modes) = &triggered.wish {
+            self.triggers.swaps.forget(modes, newer.as_ref());
+        }
+        self.receipt(triggered, ReloadOutcome::Superseded, |_receipt| {});
+        newer
+    }
+
     /// Writes the receipt of an attempt, and hands it to whoever ordered it.
     fn receipt(&self, triggered: Triggered, outcome: ReloadOutcome, fill: impl FnOnce(&mut Receipt)) {
-        let Triggered { trigger, profile, sources, reply, start, .. } = triggered;
+        let Triggered { trigger, wish, reply, start } = triggered;
         let generation = self.published.borrow().generation;
-        let name = profile.as_ref().unwrap_or(&self.layers.profile);
+        let name = wish.other_profile().unwrap_or(&self.layers.profile);
         let mut receipt = Receipt::now(trigger, name, outcome, generation, start.elapsed());
-        receipt.files = shown(&sources);
+        let is_of_files = wish.other_profile().is_none();
+        match wish {
+            Wish::Profile { sources, .. } => receipt.files = shown(&sources),
+            Wish::Swap(modes) => receipt.modes = modes.iter().map(|mode| mode.to_string()).collect(),
+        }
         fill(&mut receipt);
-        let receipt = self.receipts.add(receipt, profile.is_none());
+        let receipt = self.receipts.add(receipt, is_of_files);
         if let Some(reply) = reply {
             // Whoever ordered it may have gone.
             let _ = reply.send(receipt);
@@ -290,7 +358,7 @@ impl Reloader {
 fn configuration(
     generation: u32,
     layers: &Layers,
-    sources: &Sources,
+    files: Vec<String>,
     profile: &Profile,
     effective: Effective,
     modes: Modes,
@@ -298,7 +366,7 @@ fn configuration(
     Configuration {
         generation,
         profile: layers.profile.clone(),
-        files: shown(sources),
+        files,
         effective,
         capture: profile.capture,
         result: profile.result,
@@ -336,14 +404,21 @@ async fn warm_up(modes: &[Arc<Mode>], origins: &Origins) -> Result<(), Faults> {
     if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
 }
 
-/// A mode may have another model though no key of it changed: then its catalog entry did.
-fn with_replaced_modes(mut changes: Vec<Change>, before: &Modes, after: &Modes) -> Vec<Change> {
-    for mode in after.new_since(before) {
-        let key = format!("modes.{}", mode.name);
-        if !changes.iter().any(|change| change.key.starts_with(&format!("{key}."))) {
-            let (from, to) = ("its catalog entry before".into(), "its catalog entry now".into());
-            changes.push(Change { key, from, to, origin: mode.settings.model.clone() });
+/// What the modes of `after` that `before` has not are made of, and what was in their place.
+fn replaced(before: &Modes, after: &Modes) -> Vec<Change> {
+    let change = |mode: Arc<Mode>| {
+        let old = before.all().iter().find(|old| old.name == mode.name);
+        let (plugin, weights) = mode.artifacts.files.as_ref().map_or((None, None), |files| match &files.weights {
+            Weights::Own { path, .. } => (Some(files.plugin.path.as_path()), Some(path.as_path())),
+            Weights::None | Weights::Fetched(_) => (Some(files.plugin.path.as_path()), None),
+        });
+        let origin = plugin.into_iter().chain(weights).map(|path| path.display().to_string()).collect::<Vec<_>>();
+        Change {
+            key: format!("modes.{}", mode.name),
+            from: old.map(|old| old.artifacts.to_string()).unwrap_or_default().into(),
+            to: mode.artifacts.to_string().into(),
+            origin: origin.join(", "),
         }
-    }
-    changes
+    };
+    after.new_since(before).into_iter().map(change).collect()
 }

@@ -1,7 +1,7 @@
 //! Receipts: what became of each attempt to reload.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -28,6 +28,8 @@ pub struct Receipt {
     pub files: Vec<String>,
     /// What became of it.
     pub outcome: ReloadOutcome,
+    /// The modes that were to be swapped; none when it was the profile's.
+    pub modes: Vec<String>,
     /// The generation that was in force after it.
     pub generation: u32,
     /// What it changed.
@@ -50,6 +52,8 @@ pub enum Trigger {
     Signal,
     /// The admin API.
     Admin,
+    /// Another file of a plugin, a model's entry or its weights.
+    Swap,
 }
 
 /// What became of an attempt.
@@ -91,11 +95,14 @@ struct Kept {
     number: u64,
     newest_first: VecDeque<Arc<Receipt>>,
     standing: Option<Arc<Receipt>>,
+    /// The refused builds that still lie there, by mode.
+    refused: BTreeMap<String, Arc<Receipt>>,
 }
 
 impl Receipts {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         metrics.expect_reloads(&ReloadOutcome::ALL.map(ReloadOutcome::name));
+        metrics.expect_swaps(&ReloadOutcome::ALL.map(ReloadOutcome::name));
         Self { kept: Mutex::default(), metrics }
     }
 
@@ -109,24 +116,48 @@ impl Receipts {
         self.kept().standing.clone()
     }
 
-    /// Numbers, keeps, counts and logs a receipt. `of_files` says that the attempt was for the profile in force: then
-    /// a rejection stands until an edit mends it.
+    /// The refused builds that still lie there, one for each mode that they were refused for.
+    pub fn refused(&self) -> Vec<Arc<Receipt>> {
+        self.kept().refused.values().cloned().collect()
+    }
+
+    /// Numbers, keeps, counts and logs a receipt. `of_files` says that the attempt was for what lies in the files in
+    /// force: then a rejection stands until an edit mends it.
     pub(super) fn add(&self, mut receipt: Receipt, of_files: bool) -> Arc<Receipt> {
         let mut kept = self.kept();
         kept.number += 1;
         receipt.number = kept.number;
         let receipt = Arc::new(receipt);
-        match receipt.outcome {
+        let (outcome, is_swap) = (receipt.outcome, !receipt.modes.is_empty());
+        match outcome {
+            ReloadOutcome::Applied | ReloadOutcome::Unchanged if is_swap => {
+                kept.refused.retain(|mode, _| !receipt.modes.contains(mode));
+            }
             ReloadOutcome::Applied | ReloadOutcome::Unchanged => kept.standing = None,
+            ReloadOutcome::Rejected if is_swap => {
+                let refused = receipt.modes.iter().map(|mode| (mode.clone(), Arc::clone(&receipt)));
+                kept.refused.extend(refused);
+            }
             ReloadOutcome::Rejected if of_files => kept.standing = Some(Arc::clone(&receipt)),
             ReloadOutcome::Rejected | ReloadOutcome::Superseded => {}
         }
         kept.newest_first.push_front(Arc::clone(&receipt));
         kept.newest_first.truncate(KEPT);
-        self.metrics.count_reload(receipt.outcome.name(), receipt.generation, kept.standing.is_none());
+        self.metrics.set_generation(receipt.generation);
+        match is_swap {
+            true => self.metrics.count_swap(outcome.name(), kept.refused.len()),
+            false => self.metrics.count_reload(outcome.name(), kept.standing.is_none()),
+        }
         drop(kept);
         receipt.log();
         receipt
+    }
+
+    /// What was refused for `mode` does not lie there any more.
+    pub(super) fn withdrawn(&self, mode: &str) {
+        let mut kept = self.kept();
+        kept.refused.remove(mode);
+        self.metrics.set_refused(kept.refused.len());
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -149,6 +180,7 @@ impl Receipt {
             profile: profile.to_owned(),
             files: Vec::new(),
             outcome,
+            modes: Vec::new(),
             generation,
             changes: Vec::new(),
             faults: Vec::new(),
@@ -157,12 +189,39 @@ impl Receipt {
     }
 
     fn log(&self) {
+        match self.modes.is_empty() {
+            true => self.log_reload(),
+            false => self.log_swap(),
+        }
+    }
+
+    fn shown_changes(&self) -> String {
+        let shown = |change: &Change| format!("{} = {} (was {})", change.key, change.to, change.from);
+        self.changes.iter().map(shown).collect::<Vec<_>>().join(", ")
+    }
+
+    fn log_swap(&self) {
+        let Self { generation, took_millis, .. } = self;
+        let modes = self.modes.join(", ");
+        match self.outcome {
+            ReloadOutcome::Applied | ReloadOutcome::Unchanged => {
+                tracing::info!(generation, modes, took_millis, changes = self.shown_changes(), "Build swapped");
+            }
+            ReloadOutcome::Rejected => {
+                for fault in &self.faults {
+                    tracing::error!(generation, modes, fault, "Build refused, the old one goes on serving");
+                }
+            }
+            ReloadOutcome::Superseded => tracing::info!(generation, modes, "Swap superseded, it is tried again"),
+        }
+    }
+
+    fn log_reload(&self) {
         let Self { profile, generation, took_millis, .. } = self;
         match self.outcome {
             ReloadOutcome::Applied => {
-                let shown = |change: &Change| format!("{} = {} (was {})", change.key, change.to, change.from);
-                let changes: Vec<_> = self.changes.iter().map(shown).collect();
-                tracing::info!(generation, profile, took_millis, changes = changes.join(", "), "Configuration applied");
+                let changes = self.shown_changes();
+                tracing::info!(generation, profile, took_millis, changes, "Configuration applied");
             }
             ReloadOutcome::Rejected => {
                 for fault in &self.faults {

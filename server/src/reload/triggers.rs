@@ -11,10 +11,14 @@ use tokio::{
 };
 
 use super::{
-    Order,
+    Order, Ordered,
     receipts::{Receipt, Trigger},
+    swaps::Swaps,
 };
-use crate::config::{Layers, ReloadSettings, Sources, Watch, Watching};
+use crate::{
+    config::{Layers, ReloadSettings, Sources, Watch, Watching},
+    model::Modes,
+};
 
 /// A file that is gone or empty for so long is meant to be: an editor that replaces it takes less.
 const MISSING_FOR: Duration = Duration::from_millis(500);
@@ -22,21 +26,53 @@ const MISSING_FOR: Duration = Duration::from_millis(500);
 /// Whoever writes for longer than that is not waited for; the next event or look will tell.
 const PEACE_WITHIN: Duration = Duration::from_secs(1);
 
-/// A reason to reload, and what the files said then.
+/// A reason to reload.
 pub(super) struct Triggered {
     pub(super) trigger: Trigger,
-    /// The other profile that is wanted.
-    pub(super) profile: Option<String>,
-    pub(super) sources: Sources,
+    pub(super) wish: Wish,
     pub(super) reply: Option<oneshot::Sender<Arc<Receipt>>>,
     pub(super) start: Instant,
-    /// The watch's events before the files were read.
-    events: u64,
+}
+
+/// What is to come into force.
+pub(super) enum Wish {
+    /// What the files of a profile said.
+    Profile {
+        /// The other profile that is wanted.
+        name: Option<String>,
+        sources: Sources,
+        /// The watch's events before the files were read.
+        events: u64,
+    },
+    /// These modes, made of what lies in the directories of plugins and models now.
+    Swap(Vec<Arc<str>>),
+}
+
+impl Wish {
+    /// The other profile that is wanted.
+    pub(super) fn other_profile(&self) -> Option<&String> {
+        match self {
+            Self::Profile { name, .. } => name.as_ref(),
+            Self::Swap(_) => None,
+        }
+    }
+}
+
+/// Which reasons count.
+#[derive(Clone, Copy)]
+pub(super) enum Interest<'a> {
+    All,
+    /// Those that supersede a profile that is loading.
+    Profiles,
+    /// Those that supersede a swap of this mode that is loading.
+    Swap(&'a str),
+    Orders,
 }
 
 /// Waits for reasons to reload.
 pub(super) struct Triggers {
     orders: mpsc::Receiver<Order>,
+    pub(super) swaps: Swaps,
     watch: Watch,
     settings: ReloadSettings,
     /// What the files said at the last attempt.
@@ -48,9 +84,10 @@ pub(super) struct Triggers {
 
 impl Triggers {
     /// Waits for `orders`, and for edits after which the files say something other than `known`.
-    pub(super) fn new(orders: mpsc::Receiver<Order>, settings: ReloadSettings, known: Sources) -> Self {
+    pub(super) fn new(orders: mpsc::Receiver<Order>, settings: ReloadSettings, known: Sources, swaps: Swaps) -> Self {
         let mut triggers = Self {
             orders,
+            swaps,
             watch: Watch::default(),
             settings,
             known: Some(known.clone()),
@@ -63,6 +100,9 @@ impl Triggers {
 
     /// Follows the files that `sources` came from.
     pub(super) fn follow(&mut self, settings: ReloadSettings, sources: &Sources) {
+        if settings != self.settings {
+            self.swaps.follow(settings);
+        }
         (self.settings, self.known, self.found) = (settings, Some(sources.clone()), None);
         self.next_look = Instant::now() + self.look_interval();
         self.watch_what_is_there(sources);
@@ -74,7 +114,7 @@ impl Triggers {
         if self.settings.watch != Watching::Events {
             return self.watch.stop();
         }
-        if let Err(error) = self.watch.follow(sources.paths()) {
+        if let Err(error) = self.watch.follow(sources.paths(), &[]) {
             tracing::warn!(%error, every_millis, "Profiles can't be watched: they are looked at now and then");
         }
     }
@@ -92,17 +132,29 @@ impl Triggers {
 
     /// Whether nobody has touched the files since they were read. An order is obeyed all the same.
     pub(super) fn is_still_quiet(&self, triggered: &Triggered) -> bool {
-        triggered.trigger != Trigger::File || triggered.events == self.watch.events()
+        match triggered.wish {
+            Wish::Profile { events, .. } => triggered.trigger != Trigger::File || events == self.watch.events(),
+            Wish::Swap(_) => true,
+        }
     }
 
-    /// The next reason, if need be the next order; `None` when nobody is left who could give one.
-    pub(super) async fn next(&mut self, layers: &Layers, orders_only: bool) -> Option<Triggered> {
+    /// The next reason that is of `interest`; `None` when nobody is left who could give one.
+    pub(super) async fn next(&mut self, layers: &Layers, modes: &Modes, interest: Interest<'_>) -> Option<Triggered> {
         let settle = Duration::from_millis(self.settings.settle_millis);
+        let (is_for_profiles, is_for_swaps, only) = match interest {
+            Interest::All => (true, true, None),
+            Interest::Profiles => (true, false, None),
+            Interest::Swap(mode) => (true, true, Some(mode)),
+            Interest::Orders => (false, false, None),
+        };
+        let watching = if is_for_profiles { self.settings.watch } else { Watching::Off };
         loop {
-            let watching = if orders_only { Watching::Off } else { self.settings.watch };
             tokio::select! {
                 biased;
-                order = self.orders.recv() => return Some(self.obey(order?, layers).await),
+                order = self.orders.recv() => match self.obey(order?, layers, modes).await {
+                    Some(triggered) => return Some(triggered),
+                    None => continue,
+                },
                 () = self.watch.settled(settle), if watching == Watching::Events => {
                     let start = Instant::now();
                     let Some((sources, events)) = self.read_in_peace(layers, start + PEACE_WITHIN).await else { continue };
@@ -119,6 +171,13 @@ impl Triggers {
                     self.next_look = Instant::now() + self.look_interval();
                     if let Some(triggered) = self.look(layers).await {
                         return Some(triggered);
+                    }
+                }
+                () = self.swaps.due(), if is_for_swaps => {
+                    let start = Instant::now();
+                    if let Some(mode) = self.swaps.look(modes, only).await {
+                        let wish = Wish::Swap(vec![mode]);
+                        return Some(Triggered { trigger: Trigger::Swap, wish, reply: None, start });
                     }
                 }
             }
@@ -169,11 +228,29 @@ impl Triggers {
     fn edited(&mut self, sources: Sources, start: Instant, events: u64) -> Triggered {
         self.known = Some(sources.clone());
         self.found = None;
-        Triggered { trigger: Trigger::File, profile: None, sources, reply: None, start, events }
+        Triggered { trigger: Trigger::File, wish: Wish::Profile { name: None, sources, events }, reply: None, start }
     }
 
-    async fn obey(&mut self, order: Order, layers: &Layers) -> Triggered {
-        let Order { trigger, profile, reply } = order;
+    /// The reason that an order gives; `None` when it asks for what is not there any more.
+    async fn obey(&mut self, order: Order, layers: &Layers, modes: &Modes) -> Option<Triggered> {
+        let Order { trigger, what, reply } = order;
+        match what {
+            Ordered::Profile(profile) => Some(self.read_as_ordered(trigger, profile, reply, layers).await),
+            Ordered::Plugin(backend) => {
+                let names: Vec<_> = modes.of_backend(&backend).map(|mode| Arc::clone(&mode.name)).collect();
+                let (wish, start) = (Wish::Swap(names.clone()), Instant::now());
+                (!names.is_empty()).then_some(Triggered { trigger, wish, reply: Some(reply), start })
+            }
+        }
+    }
+
+    async fn read_as_ordered(
+        &mut self,
+        trigger: Trigger,
+        profile: Option<String>,
+        reply: oneshot::Sender<Arc<Receipt>>,
+        layers: &Layers,
+    ) -> Triggered {
         let (start, settle) = (Instant::now(), Duration::from_millis(self.settings.settle_millis));
         let wanted = Layers { profile: profile.clone().unwrap_or_else(|| layers.profile.clone()), ..layers.clone() };
         let being_written = || (Sources::broken(&wanted, "is being written; try again when that is done"), 0);
@@ -193,7 +270,9 @@ impl Triggers {
         if profile.is_none() {
             self.known = Some(sources.clone());
         }
-        Triggered { trigger, profile, sources, reply: Some(reply), start, events }
+        // Whoever has the profile read again means all that it stands on.
+        self.swaps.look_soon();
+        Triggered { trigger, wish: Wish::Profile { name: profile, sources, events }, reply: Some(reply), start }
     }
 
     fn look_interval(&self) -> Duration {

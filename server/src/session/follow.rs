@@ -8,7 +8,10 @@ use super::{
     messages::Limits,
     receive::{change_mode, say_modes},
 };
-use crate::{model::Mode, reload::Configuration};
+use crate::{
+    model::{Mode, ModeState},
+    reload::Configuration,
+};
 
 /// Takes `new` over. `wanted` is the mode that the client waits for.
 pub(super) async fn adopt(session: &Session, new: Arc<Configuration>, wanted: &mut Option<Arc<Mode>>) {
@@ -44,6 +47,42 @@ async fn follow_mode(session: &Session, new: &Configuration) {
             say_gone(session, &current, default).await;
         }
     }
+}
+
+/// While the session's mode is unavailable its fallback answers, if it has one that can; and when it is back, the session
+/// returns to it. `home` is the mode that it is away from.
+pub(super) async fn fall_back(session: &Session, home: &mut Option<Arc<Mode>>) {
+    let configuration = session.configuration();
+    let modes = &configuration.modes;
+    let current = session.mode();
+    let is_unavailable = |mode: &Mode| matches!(mode.state(), ModeState::Unavailable(_));
+    let own = home.as_ref().unwrap_or(&current);
+    let Ok(own) = modes.get(&own.name).cloned() else { return *home = None };
+    if home.is_some()
+        && let ModeState::Ready(_) = own.state()
+    {
+        *home = None;
+        return move_to(session, &own, format!("the mode {:?} is back", &*own.name)).await;
+    }
+    if !is_unavailable(&own) || (home.is_some() && !is_unavailable(&current)) {
+        return;
+    }
+    if let Some(fallback) = modes.fallback_of(&own).filter(|fallback| !Arc::ptr_eq(fallback, &current)) {
+        let (name, reason) = (&*own.name, own.state());
+        let message = format!(
+            "the mode {name:?} is unavailable, {:?} answers until it is back: {}",
+            &*fallback.name,
+            reason.message()
+        );
+        move_to(session, fallback, message).await;
+        *home = Some(own);
+    }
+}
+
+/// Takes `mode`, which is ready, over, and says why.
+async fn move_to(session: &Session, mode: &Arc<Mode>, message: String) {
+    session.set_mode(Arc::clone(mode));
+    session.say(ServerMessage::Mode { mode: &mode.name, index: mode.index, state: "ready", message }.to_json()).await;
 }
 
 /// Says that the mode `gone` is not there any more, and what became of `instead`.

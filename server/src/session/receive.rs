@@ -29,22 +29,32 @@ pub(super) async fn run(
     mut mode_states: watch::Receiver<()>,
 ) {
     let mut wanted_mode: Option<Arc<Mode>> = None;
+    // The mode that is unavailable while its fallback answers.
+    let mut home: Option<Arc<Mode>> = None;
+    follow::fall_back(session, &mut home).await;
     loop {
         tokio::select! {
             biased;
             Ok(()) = configurations.changed() => {
                 let new = Arc::clone(&configurations.borrow_and_update());
                 follow::adopt(session, new, &mut wanted_mode).await;
+                follow::fall_back(session, &mut home).await;
             }
             Ok(()) = mode_states.changed() => {
                 say_modes(session).await;
+                follow::fall_back(session, &mut home).await;
                 if let Some(mode) = wanted_mode.take() {
                     wanted_mode = change_mode(session, mode).await;
                 }
             }
             message = stream.next() => match message {
                 Some(Ok(Message::Binary(bytes))) => receive_frame(session, &bytes).await,
-                Some(Ok(Message::Text(text))) => receive_text(session, &text, &mut wanted_mode).await,
+                Some(Ok(Message::Text(text))) => {
+                    let before = session.mode();
+                    receive_text(session, &text, &mut wanted_mode).await;
+                    // Whoever chooses a mode stays there.
+                    home = home.filter(|_| Arc::ptr_eq(&before, &session.mode()));
+                }
                 // What is to be said to these is said for us, by reading on.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => {}
                 Some(Err(error)) => return refuse(session, error).await,

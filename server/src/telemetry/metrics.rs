@@ -38,6 +38,17 @@ struct DirectionLabels {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ModeLabels {
+    mode: Arc<str>,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct FailureLabels {
+    mode: Arc<str>,
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct ReloadLabels {
     outcome: &'static str,
 }
@@ -53,6 +64,11 @@ pub struct Metrics {
     reloads: Family<ReloadLabels, Counter>,
     last_reload_successful: Gauge,
     generation: Gauge,
+    swaps: Family<ReloadLabels, Counter>,
+    refused_builds: Gauge,
+    failures: Family<FailureLabels, Counter>,
+    instances_started: Family<ModeLabels, Counter>,
+    given_up: Family<ModeLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -74,7 +90,34 @@ impl Default for Metrics {
         let last_reload_successful = Gauge::default();
         let help = "1 when the files hold what is in force, 0 while a rejected edit stands";
         registry.register("config_last_reload_successful", help, last_reload_successful.clone());
-        Self { registry, frames, stages, bytes, sessions, reloads, last_reload_successful, generation }
+        let swaps = Family::<ReloadLabels, Counter>::default();
+        registry.register("swaps", "Attempts to swap the build behind a mode, by outcome", swaps.clone());
+        let refused_builds = Gauge::default();
+        let help = "Modes for which a build lies there that was refused";
+        registry.register("refused_builds", help, refused_builds.clone());
+        let failures = Family::<FailureLabels, Counter>::default();
+        registry.register("backend_failures", "Calls of backends that failed, by mode and cause", failures.clone());
+        let instances_started = Family::<ModeLabels, Counter>::default();
+        let help = "Instances that were started in the place of one that crashed";
+        registry.register("instance_restarts", help, instances_started.clone());
+        let given_up = Family::<ModeLabels, Counter>::default();
+        let help = "How often a mode was taken out of service since its instances kept crashing";
+        registry.register("mode_given_up", help, given_up.clone());
+        Self {
+            registry,
+            frames,
+            stages,
+            bytes,
+            sessions,
+            reloads,
+            last_reload_successful,
+            generation,
+            swaps,
+            refused_builds,
+            failures,
+            instances_started,
+            given_up,
+        }
     }
 }
 
@@ -94,10 +137,47 @@ impl Metrics {
     }
 
     /// Counts an attempt to reload the configuration. `is_good` tells whether the files hold what is in force.
-    pub fn count_reload(&self, outcome: &'static str, generation: u32, is_good: bool) {
+    pub fn count_reload(&self, outcome: &'static str, is_good: bool) {
         self.reloads.get_or_create(&ReloadLabels { outcome }).inc();
         self.last_reload_successful.set(is_good.into());
+    }
+
+    /// Tells the generation in force.
+    pub fn set_generation(&self, generation: u32) {
         self.generation.set(generation.into());
+    }
+
+    /// Counts an attempt to swap a build. `refused` tells for how many modes a refused one lies there.
+    pub fn count_swap(&self, outcome: &'static str, refused: usize) {
+        self.swaps.get_or_create(&ReloadLabels { outcome }).inc();
+        self.set_refused(refused);
+    }
+
+    /// Tells for how many modes a refused build lies there.
+    pub fn set_refused(&self, refused: usize) {
+        self.refused_builds.set(refused as i64);
+    }
+
+    /// Makes `outcomes` of swaps visible before the first of them.
+    pub fn expect_swaps(&self, outcomes: &[&'static str]) {
+        for &outcome in outcomes {
+            drop(self.swaps.get_or_create(&ReloadLabels { outcome }));
+        }
+    }
+
+    /// Counts a call of the backend behind `mode` that failed.
+    pub fn count_failure(&self, mode: &Arc<str>, cause: &'static str) {
+        self.failures.get_or_create(&FailureLabels { mode: Arc::clone(mode), cause }).inc();
+    }
+
+    /// Counts an instance that was started in the place of one that crashed.
+    pub fn count_restart(&self, mode: &Arc<str>) {
+        self.instances_started.get_or_create(&ModeLabels { mode: Arc::clone(mode) }).inc();
+    }
+
+    /// Counts that `mode` was taken out of service.
+    pub fn count_given_up(&self, mode: &Arc<str>) {
+        self.given_up.get_or_create(&ModeLabels { mode: Arc::clone(mode) }).inc();
     }
 
     /// Makes `outcomes` visible before the first of them.

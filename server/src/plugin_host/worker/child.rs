@@ -74,8 +74,8 @@ fn load(setup: &Setup) -> Result<Direct, Box<dyn std::error::Error>> {
     if file.sha256 != setup.sha256 {
         return Err("the plugin's private copy was changed".into());
     }
-    let library = Library::open_copy(&file, &setup.plugin)?;
-    let mut direct = Direct::create(&Arc::clone(&library), &setup.spec)?;
+    let library = Arc::new(Library::open_at(&file, &setup.plugin)?);
+    let mut direct = Direct::create(&library, &setup.spec)?;
     direct.warm_up()?;
     Ok(direct)
 }

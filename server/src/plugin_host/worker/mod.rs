@@ -14,21 +14,23 @@ mod sandbox;
 mod setup;
 mod shared;
 
-use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::copies::PrivateCopy;
 
 pub use child::run_worker;
 pub(super) use parent::Worker;
 pub(super) use shared::SharedMemory;
 
 /// What a worker process is started with.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct WorkerImage {
     /// Name of the plugin.
     pub plugin: String,
     /// SHA-256 of its file, in hex.
     pub sha256: String,
     /// The private copy of its file.
-    pub copy: PathBuf,
+    pub copy: Arc<PrivateCopy>,
     /// What it may use.
     pub limits: WorkerLimits,
 }

@@ -51,7 +51,7 @@ impl Worker {
         let mut process = Process::start(&image.plugin, theirs, spec.max_threads).map_err(no_worker)?;
         let setup = Setup {
             server: std::process::id().cast_signed(),
-            plugin: image.copy.clone(),
+            plugin: image.copy.path().to_owned(),
             sha256: image.sha256.clone(),
             spec: spec.clone(),
             memory_len_bytes: image.limits.memory_len_bytes,

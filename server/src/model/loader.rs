@@ -1,0 +1,214 @@
+//! From what lies in the directories to a model that is ready to serve.
+
+use std::{
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
+use super::{Catalog, CatalogEntry, LoadedModel, ModeError, ModeFault, Places, Variant, shelf::Shelf};
+use crate::{
+    config::{Isolation, ModeSettings},
+    plugin_host::{Build, Descriptor, FoundPlugin, ModelSpec, PluginFile, WorkerLimits},
+};
+
+/// What a mode is made of: the catalog's entry and the files. Two that are equal make the same model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Artifacts {
+    /// What the catalog says of the model; `None` when it couldn't tell.
+    pub entry: Option<CatalogEntry>,
+    /// The files, or why they can't be used.
+    pub files: Result<ModelFiles, ModeFault>,
+}
+
+impl std::fmt::Display for Artifacts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let files = match &self.files {
+            Ok(files) => files,
+            Err(fault) => return f.write_str(&fault.reason),
+        };
+        let Descriptor { name, version, .. } = &files.plugin.descriptor;
+        write!(f, "{name} {version} ({})", &files.plugin.sha256[..12])?;
+        match &files.weights {
+            Weights::Own { sha256, .. } => write!(f, ", weights {}", &sha256[..12]),
+            Weights::Fetched(variant) => write!(f, ", {}", variant.file),
+            Weights::None => Ok(()),
+        }
+    }
+}
+
+/// The files of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelFiles {
+    /// The plugin's build.
+    pub plugin: PluginFile,
+    /// The weights.
+    pub weights: Weights,
+}
+
+/// Where a model's weights come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Weights {
+    /// The backend needs none.
+    None,
+    /// From the cache, into which they are fetched.
+    Fetched(Variant),
+    /// From the directory of the catalog: a lab's own.
+    Own {
+        /// Where they lie.
+        path: PathBuf,
+        /// What they are.
+        sha256: String,
+    },
+}
+
+/// Loads modes; what two modes need alike is fetched and opened once.
+pub(super) struct Loader {
+    pub(super) places: Places,
+    pub(super) shelf: Shelf,
+    catalog: Catalog,
+    progress: Box<dyn Fn(&str) + Send + Sync>,
+    pulling: Mutex<()>,
+}
+
+impl Loader {
+    pub(super) fn new(places: Places, progress: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self {
+            shelf: Shelf::new(&places.plugins, &places.models),
+            catalog: places.catalog(),
+            places,
+            progress: Box::new(progress),
+            pulling: Mutex::new(()),
+        }
+    }
+
+    /// What lies there now for a mode of these `settings`.
+    pub(super) fn artifacts(&self, settings: &ModeSettings) -> Artifacts {
+        match self.catalog.entry(&settings.model) {
+            Ok(entry) => {
+                let files = self.files(settings, &entry).map_err(|error| error.fault(settings));
+                Artifacts { entry: Some(entry), files }
+            }
+            Err(error) => Artifacts { entry: None, files: Err(ModeError::from(error).fault(settings)) },
+        }
+    }
+
+    fn files(&self, settings: &ModeSettings, entry: &CatalogEntry) -> Result<ModelFiles, ModeError> {
+        let plugin = self.plugin(&settings.plugin, &entry.backend)?;
+        let Some(variant) = entry.variant(&settings.model, &settings.variant)? else {
+            return Ok(ModelFiles { plugin, weights: Weights::None });
+        };
+        let own = self
+            .shelf
+            .weights(&variant.file)
+            .map_err(|source| ModeError::Weights { path: self.places.models.join(&variant.file), source })?;
+        let weights = match own {
+            None if variant.sha256.is_empty() => {
+                return Err(ModeError::NoWeights { path: self.places.models.join(&variant.file) });
+            }
+            None => Weights::Fetched(variant.clone()),
+            Some((path, sha256)) if variant.allows(&sha256) => Weights::Own { path, sha256 },
+            Some((path, sha256)) => return Err(ModeError::OtherWeights { path, sha256 }),
+        };
+        Ok(ModelFiles { plugin, weights })
+    }
+
+    /// The plugin in the file `named`, or the first one that is called `backend`.
+    fn plugin(&self, named: &str, backend: &str) -> Result<PluginFile, ModeError> {
+        if !named.is_empty() {
+            let (path, plugin) = self.shelf.plugin_in(named);
+            return match plugin {
+                Ok(plugin) if plugin.descriptor.name == backend => Ok(plugin),
+                Ok(plugin) => {
+                    let (found, backend) = (plugin.descriptor.name, backend.to_owned());
+                    Err(ModeError::OtherPlugin { path, found, backend })
+                }
+                Err(reason) => Err(ModeError::Refused { path, reason: reason.to_string() }),
+            };
+        }
+        let directory = &self.places.plugins;
+        let unreadable = |source| ModeError::PluginDirectory { path: directory.clone(), source };
+        let mut refused = String::new();
+        for FoundPlugin { path, plugin, .. } in self.shelf.plugins().map_err(unreadable)? {
+            match plugin {
+                Ok(file) if file.descriptor.name == backend => return Ok(file),
+                Ok(_other) => {}
+                Err(reason) => refused.push_str(&format!("; refused {}: {reason}", path.display())),
+            }
+        }
+        Err(ModeError::NoPlugin { path: directory.clone(), backend: backend.into(), refused })
+    }
+
+    /// Loads, checks and warms up the model that is made of `artifacts`.
+    pub(super) fn load(&self, settings: &ModeSettings, artifacts: &Artifacts) -> Result<LoadedModel, ModeFault> {
+        let files = artifacts.files.clone()?;
+        let Some(entry) = &artifacts.entry else {
+            return Err(ModeFault::of("model", "the catalog has no entry for it"));
+        };
+        self.load_from(settings, entry, files).map_err(|error| error.fault(settings))
+    }
+
+    fn load_from(
+        &self,
+        settings: &ModeSettings,
+        entry: &CatalogEntry,
+        files: ModelFiles,
+    ) -> Result<LoadedModel, ModeError> {
+        let mut own_weights = None;
+        let weights = match files.weights {
+            Weights::None => None,
+            Weights::Fetched(variant) => Some(self.fetched(&settings.model, entry, &variant)?),
+            Weights::Own { path, sha256 } => {
+                let copy =
+                    self.places.copies().keep(&path, &sha256).map_err(|source| ModeError::Copy { path, source })?;
+                let path = copy.path().to_owned();
+                own_weights = Some(copy);
+                Some(path)
+            }
+        };
+        let limits = match settings.isolation {
+            Isolation::Process => Some(WorkerLimits {
+                timeout_millis: settings.timeout_millis,
+                memory_len_bytes: settings.max_memory_len_bytes,
+            }),
+            Isolation::InProcess => None,
+        };
+        let path = files.plugin.path.clone();
+        let build = Build::of(&files.plugin, &self.places.copies(), limits)
+            .map_err(|source| ModeError::Open { path, source })?;
+        let mut merged = entry.settings.clone();
+        merged.extend(settings.settings.clone());
+        let spec = ModelSpec {
+            name: settings.model.clone(),
+            weights,
+            classes: entry.classes.iter().map(|class| (class.label.clone(), class.colour)).collect(),
+            settings_json: serde_json::Value::Object(merged).to_string(),
+            max_threads: settings.threads,
+        };
+        let golden = |instance: &mut _| match &entry.golden {
+            Some(golden) => golden.check(&self.places.models, instance),
+            None => Ok(()),
+        };
+        LoadedModel::load(build, spec, instance_count(settings), own_weights, golden)
+            .map_err(|source| ModeError::Load { backend: entry.backend.clone(), model: settings.model.clone(), source })
+    }
+
+    fn fetched(&self, model: &str, entry: &CatalogEntry, variant: &Variant) -> Result<PathBuf, ModeError> {
+        let cache = self.places.weights();
+        let _one_at_a_time = self.pulling.lock().unwrap_or_else(PoisonError::into_inner);
+        // Finding them reads and hashes them: once, unless they had to be fetched.
+        if let Some(path) = cache.find(model, variant) {
+            return Ok(path);
+        }
+        cache.pull(model, entry, &self.progress)?;
+        cache.find(model, variant).ok_or_else(|| ModeError::Gone { file: variant.file.clone() })
+    }
+}
+
+/// One per core, up to eight: beyond that, memory and start-up grow and most live video does not gain.
+fn instance_count(settings: &ModeSettings) -> usize {
+    match settings.instances {
+        0 => thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8),
+        count => count as usize,
+    }
+}

@@ -1,0 +1,91 @@
+//! What lies in the directories of plugins and models now. Files are read again only when the file system says that
+//! they changed.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use crate::{
+    file::{self, Stamp},
+    plugin_host::{CheckError, FoundPlugin, PluginFile, find_with, libraries},
+};
+
+/// The directories, and what was read of them.
+pub(super) struct Shelf {
+    plugins: PathBuf,
+    models: PathBuf,
+    read_plugins: Readings<PluginFile>,
+    hashed: Readings<String>,
+}
+
+impl Shelf {
+    pub(super) fn new(plugins: &Path, models: &Path) -> Self {
+        Self {
+            plugins: plugins.to_owned(),
+            models: models.to_owned(),
+            read_plugins: Readings::default(),
+            hashed: Readings::default(),
+        }
+    }
+
+    /// Every file of the plugin directory that looks like a plugin.
+    pub(super) fn plugins(&self) -> io::Result<Vec<FoundPlugin>> {
+        find_with(&self.plugins, |path| self.plugin(path))
+    }
+
+    /// The plugin in the file `name`, relative to the plugin directory.
+    pub(super) fn plugin_in(&self, name: &str) -> (PathBuf, Result<PluginFile, CheckError>) {
+        let path = self.plugins.join(name);
+        let plugin = self.plugin(&path);
+        (path, plugin)
+    }
+
+    /// The path and the SHA-256 of the weights `name`, if they lie beside the catalog's entries.
+    pub(super) fn weights(&self, name: &str) -> io::Result<Option<(PathBuf, String)>> {
+        let path = self.models.join(name);
+        match self.hashed.get(&path, || file::sha256(&path)) {
+            Ok(sha256) => Ok(Some((path, sha256))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Its directories, and every file in them that may matter.
+    pub(super) fn files(&self) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        let mut files = libraries(&self.plugins).unwrap_or_default();
+        files.extend(fs::read_dir(&self.models).into_iter().flatten().flatten().map(|entry| entry.path()));
+        (vec![self.plugins.clone(), self.models.clone()], files)
+    }
+
+    fn plugin(&self, path: &Path) -> Result<PluginFile, CheckError> {
+        self.read_plugins.get(path, || PluginFile::read(path))
+    }
+}
+
+/// What was read of files, by path. Failures are not kept.
+struct Readings<T>(Mutex<HashMap<PathBuf, (Stamp, T)>>);
+
+impl<T> Default for Readings<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Readings<T> {
+    fn get<E>(&self, path: &Path, read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = Stamp::of(path);
+        match known.get(path) {
+            Some((stamp, reading)) if Some(*stamp) == before => return Ok(reading.clone()),
+            _ => drop(known.remove(path)),
+        }
+        let reading = read()?;
+        if let Some(stamp) = before.filter(|before| Stamp::of(path) == Some(*before)) {
+            known.insert(path.to_owned(), (stamp, reading.clone()));
+        }
+        Ok(reading)
+    }
+}

@@ -1,0 +1,166 @@
+//! Notices that a plugin, a model's entry or its weights are other files than those that serve.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Receipts,
+    triggers::{Triggered, Wish},
+};
+use crate::{
+    config::{ReloadSettings, Watch, Watching},
+    model::{Artifacts, Mode, Modes, Registry},
+};
+
+/// What is not known to be finished has to look the same for so long: files that can't be used, and those whose
+/// directory has no events.
+const UNFINISHED_FOR: Duration = Duration::from_millis(500);
+
+/// Whoever writes for longer than that is not waited for; the next event or look will tell.
+const PEACE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Follows what modes are made of.
+pub(super) struct Swaps {
+    registry: Arc<Registry>,
+    watch: Watch,
+    settings: ReloadSettings,
+    /// What was tried for a mode last, by its name.
+    tried: BTreeMap<Arc<str>, Artifacts>,
+    /// What lies there for a mode and is not known to be finished, and since when.
+    found: BTreeMap<Arc<str>, (Artifacts, Instant)>,
+    /// When to look without an event.
+    next_look: Option<Instant>,
+    receipts: Arc<Receipts>,
+}
+
+impl Swaps {
+    pub(super) fn new(registry: Arc<Registry>, receipts: Arc<Receipts>, settings: ReloadSettings) -> Self {
+        let (watch, tried, found) = Default::default();
+        let mut swaps = Self { registry, watch, settings, tried, found, next_look: None, receipts };
+        swaps.follow(settings);
+        swaps
+    }
+
+    /// Follows the directories as `settings` say.
+    pub(super) fn follow(&mut self, settings: ReloadSettings) {
+        self.settings = settings;
+        self.next_look = self.usual_look();
+        self.watch_what_is_there();
+    }
+
+    fn watch_what_is_there(&mut self) {
+        if self.settings.watch != Watching::Events {
+            return self.watch.stop();
+        }
+        let (folders, files) = self.registry.files();
+        if let Err(error) = self.watch.follow(files.iter().map(PathBuf::as_path), &folders) {
+            let every_millis = self.settings.poll_interval_millis;
+            tracing::warn!(%error, every_millis, "Plugins and models can't be watched: they are looked at now and then");
+        }
+    }
+
+    fn usual_look(&self) -> Option<Instant> {
+        let interval = Duration::from_millis(self.settings.poll_interval_millis);
+        (self.settings.watch != Watching::Off).then(|| Instant::now() + interval)
+    }
+
+    /// Looks soon, whatever tells of edits.
+    pub(super) fn look_soon(&mut self) {
+        self.next_look = Some(Instant::now());
+    }
+
+    /// Done when it is time to look.
+    pub(super) async fn due(&self) {
+        let settle = Duration::from_millis(self.settings.settle_millis);
+        let look = async {
+            match self.next_look {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.watch.settled(settle), if self.settings.watch == Watching::Events => {}
+            () = look => {}
+        }
+    }
+
+    /// A mode for which something else lies there than what it is made of, and has not been tried; `only` that one when
+    /// it is given.
+    pub(super) async fn look(&mut self, modes: &Modes, only: Option<&str>) -> Option<Arc<str>> {
+        let until = Instant::now() + PEACE_WITHIN;
+        loop {
+            let events = self.watch.events();
+            self.watch_what_is_there();
+            let lying: Vec<_> = modes.all().iter().map(|mode| (mode, self.registry.artifacts(mode))).collect();
+            self.watch.caught_up().await;
+            let has_events = self.settings.watch == Watching::Events;
+            let is_quiet = events == self.watch.events() && !self.watch.is_being_written();
+            if is_quiet || Instant::now() > until {
+                self.watch.was_read(events);
+                self.next_look = self.usual_look();
+                return self.choose(lying, only, has_events && is_quiet);
+            }
+            tokio::time::sleep(Duration::from_millis(self.settings.settle_millis)).await;
+        }
+    }
+
+    fn choose(
+        &mut self,
+        lying: Vec<(&Arc<Mode>, Artifacts)>,
+        only: Option<&str>,
+        is_finished: bool,
+    ) -> Option<Arc<str>> {
+        self.tried.retain(|name, _| lying.iter().any(|(mode, _)| mode.name == *name));
+        let mut chosen = None;
+        for (mode, artifacts) in lying {
+            let name = &mode.name;
+            if artifacts == mode.artifacts {
+                self.found.remove(name);
+                if self.tried.remove(name).is_some() {
+                    self.receipts.withdrawn(name);
+                }
+            } else if self.tried.get(name) == Some(&artifacts) {
+                self.found.remove(name);
+            } else if self.is_ready(name, &artifacts, is_finished) {
+                let is_wanted = chosen.is_none() && only.is_none_or(|only| only == &**name);
+                if is_wanted {
+                    self.tried.insert(Arc::clone(name), artifacts);
+                    chosen = Some(Arc::clone(name));
+                } else {
+                    self.look_soon();
+                }
+            }
+        }
+        chosen
+    }
+
+    /// Whether what was found is there to stay. If not yet, it is looked at again when it may be.
+    fn is_ready(&mut self, name: &Arc<str>, artifacts: &Artifacts, is_finished: bool) -> bool {
+        if is_finished && artifacts.files.is_ok() {
+            return true;
+        }
+        let since = match self.found.get(name) {
+            Some((found, since)) if found == artifacts => *since,
+            _ => Instant::now(),
+        };
+        if since.elapsed() >= UNFINISHED_FOR {
+            return true;
+        }
+        self.found.insert(Arc::clone(name), (artifacts.clone(), since));
+        let again = since + UNFINISHED_FOR;
+        self.next_look = Some(self.next_look.map_or(again, |usual| usual.min(again)));
+        false
+    }
+
+    /// Has the modes `names`, whose swap `newer` superseded, tried again; unless that is another swap of them.
+    pub(super) fn forget(&mut self, names: &[Arc<str>], newer: Option<&Triggered>) {
+        let is_tried =
+            |name: &Arc<str>| matches!(newer, Some(Triggered { wish: Wish::Swap(newer), .. }) if newer.contains(name));
+        self.tried.retain(|name, _| !names.contains(name) || is_tried(name));
+        self.look_soon();
+    }
+}
