@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
-    sync::{mpsc, watch},
+    sync::watch,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tokio_tungstenite::{
@@ -18,7 +18,7 @@ use tokio_tungstenite::{
 use crate::{
     cli::Failure,
     model::Places,
-    session::protocol::{FRAME_HEADER_LEN_BYTES, SUBPROTOCOL},
+    session::protocol::{FRAME_HEADER_LEN_BYTES, RESULT_HEADER_LEN_BYTES, SUBPROTOCOL},
 };
 
 /// Loading the models of a profile takes seconds at most, once their weights are here.
@@ -27,10 +27,15 @@ const START_PATIENCE: Duration = Duration::from_secs(120);
 /// How long answers may take to come in once no more frames are sent.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
+/// How much of what clients hear may wait for the benchmark.
+pub(super) const WAITING: usize = 1 << 16;
+
 /// A server process; killed when it is dropped.
 pub(super) struct Server {
     /// Host and port.
     pub(super) address: String,
+    /// Its number.
+    pub(super) id: u32,
     _process: Child,
 }
 
@@ -63,7 +68,10 @@ impl Server {
         let first_line = timeout(START_PATIENCE, BufReader::new(stdout).lines().next_line()).await;
         let line = first_line.ok().and_then(Result::ok).flatten().unwrap_or_default();
         match line.strip_prefix("Segue is ready at http://") {
-            Some(address) => Ok(Self { address: address.trim().to_owned(), _process: process }),
+            Some(address) => {
+                let id = process.id().unwrap_or_default();
+                Ok(Self { address: address.trim().to_owned(), id, _process: process })
+            }
             None => Err(Failure::does_not_hold(format!("the server did not start: {line}; `segue check` says why"))),
         }
     }
@@ -77,65 +85,94 @@ pub(super) struct Frames {
     pub(super) dropped: u64,
 }
 
-/// New limits, as a client received them.
-pub(super) struct LimitsReceived {
-    pub(super) at: Instant,
-    pub(super) limits: Value,
+impl std::ops::AddAssign for Frames {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.answered += other.answered;
+        self.dropped += other.dropped;
+    }
 }
 
-/// Sends `jpeg` at `pace`, as far as the server's limits allow, until `stop` turns true; tells of each `limits`.
-pub(super) async fn stream(
-    address: String,
-    jpeg: Vec<u8>,
-    pace: Duration,
-    limits: mpsc::Sender<LimitsReceived>,
-    mut stop: watch::Receiver<bool>,
-) -> Result<Frames, Failure> {
-    let url = format!("ws://{address}/ws").parse().map_err(Failure::does_not_hold)?;
-    let request = ClientRequestBuilder::new(url).with_sub_protocol(SUBPROTOCOL);
-    let (mut socket, _) = connect_async(request).await.map_err(Failure::does_not_hold)?;
-    let mut frames = Frames::default();
-    let mut ticks = interval(pace);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut deadline, mut max_in_flight) = (None, 0);
-    while deadline.is_none() || frames.answered + frames.dropped < frames.sent {
-        let message = tokio::select! {
-            _ = ticks.tick(), if deadline.is_none() => {
-                if frames.sent - frames.answered - frames.dropped >= max_in_flight {
+/// What happens to a client.
+pub(super) enum Heard {
+    /// It sent a frame.
+    Sent(u32),
+    /// It got a result.
+    Result { frame_id: u32, mode_index: u8 },
+    /// It got a text.
+    Text(Value),
+}
+
+/// A client whose frames flow.
+pub(super) struct Client {
+    /// Host and port of the server.
+    pub(super) address: String,
+    /// The picture that it sends.
+    pub(super) jpeg: Vec<u8>,
+    /// From one frame to the next, as far as the server's limits allow.
+    pub(super) pace: Duration,
+    /// The mode that it asks for; the server's default mode when it does not.
+    pub(super) mode: Option<String>,
+}
+
+impl Client {
+    /// Sends frames until `stop` turns true, and tells `hear` of all that happens.
+    pub(super) async fn run(
+        self,
+        mut stop: watch::Receiver<bool>,
+        mut hear: impl FnMut(Heard),
+    ) -> Result<Frames, Failure> {
+        let url = format!("ws://{}/ws", self.address).parse().map_err(Failure::does_not_hold)?;
+        let request = ClientRequestBuilder::new(url).with_sub_protocol(SUBPROTOCOL);
+        let (mut socket, _) = connect_async(request).await.map_err(Failure::does_not_hold)?;
+        if let Some(mode) = &self.mode {
+            let wish = serde_json::json!({"type": "mode", "mode": mode}).to_string();
+            socket.send(Message::Text(wish.into())).await.map_err(Failure::does_not_hold)?;
+        }
+        let mut frames = Frames::default();
+        let mut ticks = interval(self.pace);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut deadline, mut max_in_flight) = (None, 0);
+        while deadline.is_none() || frames.answered + frames.dropped < frames.sent {
+            let message = tokio::select! {
+                _ = ticks.tick(), if deadline.is_none() => {
+                    if frames.sent - frames.answered - frames.dropped < max_in_flight {
+                        hear(Heard::Sent(frames.sent as u32));
+                        socket.send(frame(frames.sent, &self.jpeg)).await.map_err(Failure::does_not_hold)?;
+                        frames.sent += 1;
+                    }
                     continue;
                 }
-                socket.send(frame(frames.sent, &jpeg)).await.map_err(Failure::does_not_hold)?;
-                frames.sent += 1;
-                continue;
-            }
-            () = stopped(&mut stop), if deadline.is_none() => {
-                deadline = Some(Instant::now() + LAST_ANSWERS);
-                continue;
-            }
-            () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
-            message = socket.next() => message,
-        };
-        match message {
-            Some(Ok(Message::Binary(_))) => frames.answered += 1,
-            Some(Ok(Message::Text(text))) => {
-                let text: Value = serde_json::from_str(&text).map_err(Failure::does_not_hold)?;
-                match text["type"].as_str() {
-                    Some("dropped") => frames.dropped += 1,
-                    Some("hello") => max_in_flight = text["limits"]["max_in_flight"].as_u64().unwrap_or(1),
-                    Some("limits") => {
-                        max_in_flight = text["max_in_flight"].as_u64().unwrap_or(1);
-                        // Nobody reads on once the benchmark ends.
-                        drop(limits.send(LimitsReceived { at: Instant::now(), limits: text }).await);
-                    }
-                    _ => {}
+                () = stopped(&mut stop), if deadline.is_none() => {
+                    deadline = Some(Instant::now() + LAST_ANSWERS);
+                    continue;
                 }
+                () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
+                message = socket.next() => message,
+            };
+            match message {
+                Some(Ok(Message::Binary(result))) if result.len() >= RESULT_HEADER_LEN_BYTES => {
+                    frames.answered += 1;
+                    let frame_id = u32::from_le_bytes([result[4], result[5], result[6], result[7]]);
+                    hear(Heard::Result { frame_id, mode_index: result[3] });
+                }
+                Some(Ok(Message::Text(text))) => {
+                    let text: Value = serde_json::from_str(&text).map_err(Failure::does_not_hold)?;
+                    match text["type"].as_str() {
+                        Some("dropped") => frames.dropped += 1,
+                        Some("hello") => max_in_flight = text["limits"]["max_in_flight"].as_u64().unwrap_or(1),
+                        Some("limits") => max_in_flight = text["max_in_flight"].as_u64().unwrap_or(1),
+                        _ => {}
+                    }
+                    hear(Heard::Text(text));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(Failure::does_not_hold(error)),
+                None => return Err(Failure::does_not_hold("the server closed a session")),
             }
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(Failure::does_not_hold(error)),
-            None => return Err(Failure::does_not_hold("the server closed a session")),
         }
+        Ok(frames)
     }
-    Ok(frames)
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
@@ -159,4 +196,10 @@ pub(super) fn test_picture(width: u16, height: u16) -> Result<Vec<u8>, Failure> 
     let encoder = jpeg_encoder::Encoder::new(&mut jpeg, 50);
     encoder.encode(&pixels, width, height, jpeg_encoder::ColorType::Rgb).map_err(Failure::does_not_hold)?;
     Ok(jpeg)
+}
+
+/// The value below which `share` of the sorted `values` lie; 0 when there is none.
+pub(super) fn quantile(values: &[f64], share: f64) -> f64 {
+    let rank = (values.len() as f64 * share).ceil() as usize;
+    values.get(rank.clamp(1, values.len().max(1)) - 1).copied().unwrap_or_default()
 }

@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::live::{Frames, LimitsReceived, Server, stream, test_picture};
+use super::live::{Client, Frames, Heard, Server, WAITING, quantile, test_picture};
 use crate::{
     cli::{
         CliResult, Failure,
@@ -63,43 +63,42 @@ impl Reload {
         let profiles = copy_profiles(&self.profile.layers())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(Failure::does_not_hold)?;
-        let (micros, frames) = runtime.block_on(self.measure(profiles.path()))?;
-        self.report(micros, frames, loaded.profile.reload.settle_millis)
+        let (millis, frames) = runtime.block_on(self.measure(profiles.path()))?;
+        self.report(millis, frames, loaded.profile.reload.settle_millis)
     }
 
-    /// Microseconds from each edit to each client, and what became of all frames.
-    async fn measure(&self, profiles: &Path) -> Result<(Vec<u64>, Frames), Failure> {
+    /// Milliseconds from each edit to each client, and what became of all frames.
+    async fn measure(&self, profiles: &Path) -> Result<(Vec<f64>, Frames), Failure> {
         edit(profiles, &self.profile.layers().profile, 0)?;
         let overrides = self.profile.layers().overrides;
         let server = Server::start(profiles, EDITED, &self.places.places()?, &overrides).await?;
         let (stop, stopping) = watch::channel(false);
-        let (limits, mut received) = mpsc::channel(64);
+        let (limits, mut received) = mpsc::channel(WAITING);
         let jpeg = test_picture(640, 360)?;
-        let clients: Vec<_> = (0..self.clients)
-            .map(|_| stream(server.address.clone(), jpeg.clone(), PACE, limits.clone(), stopping.clone()))
-            .map(tokio::spawn)
-            .collect();
+        let start = |_| {
+            let client = Client { address: server.address.clone(), jpeg: jpeg.clone(), pace: PACE, mode: None };
+            let limits = limits.clone();
+            tokio::spawn(client.run(stopping.clone(), move |heard| tell_limits(&limits, heard)))
+        };
+        let clients: Vec<_> = (0..self.clients).map(start).collect();
         drop((limits, stopping));
-        let micros = self.edit_and_time(profiles, &mut received).await;
+        let millis = self.edit_and_time(profiles, &mut received).await;
         stop.send_replace(true);
         let mut all = Frames::default();
         for client in clients {
-            let frames = client.await.map_err(Failure::does_not_hold)??;
-            all.sent += frames.sent;
-            all.answered += frames.answered;
-            all.dropped += frames.dropped;
+            all += client.await.map_err(Failure::does_not_hold)??;
         }
-        Ok((micros?, all))
+        Ok((millis?, all))
     }
 
     async fn edit_and_time(
         &self,
         profiles: &Path,
-        received: &mut mpsc::Receiver<LimitsReceived>,
-    ) -> Result<Vec<u64>, Failure> {
+        received: &mut mpsc::Receiver<(Instant, Value)>,
+    ) -> Result<Vec<f64>, Failure> {
         let base = self.profile.layers().profile;
         let bar = ProgressBar::new(self.edits.into());
-        let mut micros = Vec::new();
+        let mut millis = Vec::new();
         // Frames flow before the first edit.
         tokio::time::sleep(10 * PACE).await;
         for number in 1..=self.edits {
@@ -108,24 +107,21 @@ impl Reload {
             for _client in 0..self.clients {
                 let missed = || Failure::does_not_hold(format!("edit {number} was missed"));
                 let heard = timeout(MISSED_AFTER, received.recv()).await.ok().flatten().ok_or_else(missed)?;
-                if heard.limits["jpeg_quality"] != json!(quality) {
-                    return Err(Failure::does_not_hold(format!("after edit {number} a client heard {}", heard.limits)));
+                let (at, limits) = heard;
+                if limits["jpeg_quality"] != json!(quality) {
+                    return Err(Failure::does_not_hold(format!("after edit {number} a client heard {limits}")));
                 }
-                micros.push(heard.at.duration_since(start).as_micros() as u64);
+                millis.push(1e3 * at.duration_since(start).as_secs_f64());
             }
             bar.inc(1);
         }
         bar.finish_and_clear();
-        Ok(micros)
+        Ok(millis)
     }
 
-    fn report(&self, mut micros: Vec<u64>, frames: Frames, settle_millis: u64) -> CliResult {
-        micros.sort_unstable();
-        let millis = |share: f64| {
-            let rank = (micros.len() as f64 * share).ceil() as usize;
-            micros[rank.clamp(1, micros.len()) - 1] as f64 / 1e3
-        };
-        let (p50, p99, max) = (millis(0.5), millis(0.99), millis(1.0));
+    fn report(&self, mut millis: Vec<f64>, frames: Frames, settle_millis: u64) -> CliResult {
+        millis.sort_by(f64::total_cmp);
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| quantile(&millis, share));
         let lost = frames.sent - frames.answered;
         let figures: Value = json!({
             "edits": self.edits, "clients": self.clients, "p50_millis": p50, "p99_millis": p99, "max_millis": max,
@@ -171,4 +167,13 @@ fn edit(profiles: &Path, base: &str, number: u32) -> Result<u32, Failure> {
     let path = profiles.join(format!("{EDITED}.toml"));
     fs::write(&path, text).map_err(|error| Failure::does_not_hold(format!("{}: {error}", path.display())))?;
     Ok(quality)
+}
+
+fn tell_limits(limits: &mpsc::Sender<(Instant, Value)>, heard: Heard) {
+    if let Heard::Text(text) = heard
+        && text["type"] == "limits"
+    {
+        // Nobody reads on once the benchmark ends.
+        let _ = limits.try_send((Instant::now(), text));
+    }
 }
