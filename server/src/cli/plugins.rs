@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::{
     CliResult, Failure,
     places::{PlaceArguments, find_plugins},
+    verify::{TrialCommand, Verify},
 };
 use crate::plugin_host::PluginFile;
 
@@ -31,6 +32,11 @@ enum Command {
         /// The plugin file
         file: PathBuf,
     },
+    /// Check that a plugin keeps the contract that the server relies on, in a process of its own
+    Verify(Verify),
+    /// Run the checks for the `verify` that started this process
+    #[command(hide = true)]
+    Trial(TrialCommand),
 }
 
 impl Plugins {
@@ -43,6 +49,8 @@ impl Plugins {
                 println!("{}", if self.json { describe(&plugin).to_string() } else { sheet(&plugin) });
                 Ok(())
             }
+            Some(Command::Verify(verify)) => verify.run(&self.places.places()?, self.json),
+            Some(Command::Trial(trial)) => trial.run(),
         }
     }
 

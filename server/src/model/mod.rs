@@ -52,7 +52,8 @@ impl Places {
         WeightsCache::new(self.cache.join("models"))
     }
 
-    fn plugin_copies(&self) -> PathBuf {
+    /// Where private copies of plugins lie.
+    pub fn plugin_copies(&self) -> PathBuf {
         self.cache.join("plugins")
     }
 }

@@ -12,10 +12,12 @@ mod direct;
 mod find;
 mod instance;
 mod open;
+mod trial;
 mod worker;
 
 pub use check::{CheckError, Descriptor};
 pub use find::{FoundPlugin, PluginFile, find};
 pub use instance::{Build, FrameCall, Instance, InstanceError, InstanceInfo, ModelSpec, RunningCall, StageMicros};
 pub use open::{Library, OpenError};
+pub use trial::{Candidate, Heard, Trial};
 pub use worker::{WorkerImage, WorkerLimits, run_worker};
