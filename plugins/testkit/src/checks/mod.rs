@@ -45,9 +45,9 @@ type PluginCheck = (&'static str, fn(&Subject<'_>) -> CheckResult);
 
 /// Checks that make instances of their own.
 const ON_PLUGIN: [PluginCheck; 4] = [
-    ("It refuses a frame that can't be, with a reason, and lives on", failures::refuses_bad_frames),
+    ("It refuses malformed frames with a reason, and lives on", failures::refuses_bad_frames),
     ("It refuses settings that are no JSON", failures::refuses_bad_settings),
-    ("It refuses weights that are none, with a reason", failures::refuses_bad_weights),
+    ("It refuses files that are no weights, with a reason", failures::refuses_bad_weights),
     ("Absurd settings make it fail with a reason, if at all", failures::survives_absurd_settings),
 ];
 
