@@ -62,7 +62,7 @@ impl Options {
             instances: 4,
             rounds: 25,
             growth_frames: 10_000,
-            growth_slack_bytes: 4 << 20,
+            growth_slack_bytes: 2 << 20,
             ..Self::quick()
         }
     }

@@ -99,6 +99,7 @@ impl Candidate {
 
     /// Opens the plugin, in this process for good, once that is confined as a worker is.
     pub fn open(&self) -> Result<&'static abi::Plugin, Box<dyn Error>> {
+        // What a kernel lacks of it, the server's workers lack, too.
         sandbox::confine(MEMORY_LEN_BYTES);
         let file = PluginFile::read(&self.copy)?;
         if file.sha256 != self.sha256 {

@@ -183,7 +183,7 @@ fn brightness(frame: &Frame<'_>, mask: &mut Mask<'_>) {
 fn take_turns(place: &Mutex<Vec<u8>>, mask: &mut Mask<'_>) {
     let lock = || place.lock().unwrap_or_else(PoisonError::into_inner);
     *lock() = mask.labels.to_vec();
-    sleep(Duration::from_millis(1));
+    sleep(Duration::from_millis(3));
     let found = lock();
     if found.len() == mask.labels.len() {
         mask.labels.copy_from_slice(&found);

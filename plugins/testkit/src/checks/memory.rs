@@ -10,10 +10,10 @@ const SIZE_PX: (u32, u32) = (64, 48);
 pub(super) fn does_not_grow(subject: &Subject<'_>, instance: &Instance<'_>) -> CheckResult {
     let (frames, slack) = (subject.options.growth_frames, subject.options.growth_slack_bytes);
     let warm_up = (frames / 10).min(500);
-    segment(subject, instance, 0..warm_up)?;
+    segment(subject, instance, 0..warm_up, warm_up + frames)?;
     // Where the system does not tell, nothing is measured.
     let Some(before) = resident_bytes() else { return Ok(()) };
-    segment(subject, instance, warm_up..warm_up + frames)?;
+    segment(subject, instance, warm_up..warm_up + frames, warm_up + frames)?;
     let grown = resident_bytes().unwrap_or(before).saturating_sub(before);
     ensure(grown <= slack, || {
         let (width, height) = SIZE_PX;
@@ -26,10 +26,10 @@ pub(super) fn does_not_grow(subject: &Subject<'_>, instance: &Instance<'_>) -> C
     })
 }
 
-fn segment(subject: &Subject<'_>, instance: &Instance<'_>, numbers: Range<u32>) -> CheckResult {
+fn segment(subject: &Subject<'_>, instance: &Instance<'_>, mut numbers: Range<u32>, of: u32) -> CheckResult {
     let (frame, classes) = (TestFrame::new(SIZE_PX), instance.info()?.classes);
-    numbers.into_iter().try_for_each(|done| {
-        (subject.tell)(Event::Progress { done, of: subject.options.growth_frames });
+    numbers.try_for_each(|done| {
+        (subject.tell)(Event::Progress { done, of });
         instance.infer(&frame, SIZE_PX, false).expect_mask(classes).map_err(|reason| format!("frame {done}: {reason}"))
     })
 }

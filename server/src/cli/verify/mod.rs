@@ -85,7 +85,6 @@ impl Verify {
                 return record.finish(&self.file, None, None);
             }
         };
-        record.add(Outcome::kept(IS_A_PLUGIN));
         let model = self.choose_model(places, &file.descriptor.name)?;
         match &model {
             Some(model) => eprintln!("Checked with the model {:?} of the catalog", model.name),
@@ -94,6 +93,7 @@ impl Verify {
                 file.descriptor.name
             ),
         }
+        record.add(Outcome::kept(IS_A_PLUGIN));
         let name = model.as_ref().map(|model| model.name.clone());
         self.follow(places, &file, model.unwrap_or_else(no_model), &mut record)?;
         record.finish(&self.file, Some(&file), name)
