@@ -11,6 +11,7 @@ mod profile;
 mod remote;
 mod segment;
 mod serve;
+mod verify;
 mod worker;
 
 use std::process::ExitCode;
@@ -43,7 +44,7 @@ enum Command {
     Segment(segment::Segment),
     /// List the catalog's models, or fetch their weights
     Models(models::Models),
-    /// List the installed plugins, or look at one file
+    /// List the installed plugins, look at one file, or check that it keeps its contract
     Plugins(plugins::Plugins),
     /// Measure the running program
     Bench(bench::Bench),

@@ -8,6 +8,7 @@ use super::{
     CliResult, Failure,
     places::{PlaceArguments, find_plugins},
     remote::RemoteArguments,
+    verify::{TrialCommand, Verify},
 };
 use crate::plugin_host::PluginFile;
 
@@ -44,6 +45,11 @@ enum Command {
         #[command(flatten)]
         server: RemoteArguments,
     },
+    /// Check that a plugin keeps the contract that the server relies on, in a process of its own
+    Verify(Verify),
+    /// Run the checks for the `verify` that started this process
+    #[command(hide = true)]
+    Trial(TrialCommand),
 }
 
 impl Plugins {
@@ -57,6 +63,8 @@ impl Plugins {
                 println!("{}", if self.json { describe(&plugin).to_string() } else { sheet(&plugin) });
                 Ok(())
             }
+            Some(Command::Verify(verify)) => verify.run(&self.places.places()?, self.json),
+            Some(Command::Trial(trial)) => trial.run(),
         }
     }
 

@@ -4,8 +4,13 @@
 
 use std::mem::offset_of;
 
-use object::{Architecture, Object, ObjectSection, ObjectSymbol};
+use std::fs::File;
+
+use object::{Architecture, Object, ObjectSection, ObjectSymbol, ReadCache, ReadRef};
 use segue_abi as abi;
+
+/// A plugin with kernels for a GPU has tens of megabytes.
+const LARGEST_LEN_BYTES: u64 = 1 << 30;
 
 /// What a plugin says of itself in its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +31,8 @@ pub struct Descriptor {
 pub enum CheckError {
     #[error("it can't be read: {0}")]
     Unreadable(#[source] std::io::Error),
+    #[error("it has {len_bytes} bytes, and a plugin at most {LARGEST_LEN_BYTES}")]
+    TooLarge { len_bytes: u64 },
     #[error("it is not a shared library of this system, or is cut short ({0})")]
     NotALibrary(#[source] object::Error),
     #[error("it is cut short: its headers promise {promised} bytes, and it has {found}")]
@@ -53,16 +60,21 @@ pub enum CheckError {
     PanicAborts,
 }
 
-/// Reads and judges the descriptor in `file`, the whole content of a plugin file.
-pub(super) fn check(file: &[u8]) -> Result<Descriptor, CheckError> {
-    let object = object::File::parse(file).map_err(CheckError::NotALibrary)?;
+/// Reads and judges the descriptor in `file`. Of the rest only the headers are read.
+pub(super) fn check(file: File) -> Result<Descriptor, CheckError> {
+    let len_bytes = file.metadata().map_err(CheckError::Unreadable)?.len();
+    if len_bytes > LARGEST_LEN_BYTES {
+        return Err(CheckError::TooLarge { len_bytes });
+    }
+    let content = ReadCache::new(file);
+    let object = object::File::parse(&content).map_err(CheckError::NotALibrary)?;
     check_architecture(&object)?;
-    check_complete(&object, file)?;
+    check_complete(&object, len_bytes)?;
     let raw = descriptor_bytes(&object)?;
     judge(&RawDescriptor(raw))
 }
 
-fn check_architecture(object: &object::File<'_>) -> Result<(), CheckError> {
+fn check_architecture<'a, R: ReadRef<'a>>(object: &object::File<'a, R>) -> Result<(), CheckError> {
     let expected = std::env::consts::ARCH;
     let same = match object.architecture() {
         Architecture::X86_64 => expected == "x86_64",
@@ -75,9 +87,8 @@ fn check_architecture(object: &object::File<'_>) -> Result<(), CheckError> {
     Err(CheckError::OtherArchitecture { found: format!("{:?}", object.architecture()), expected })
 }
 
-fn check_complete(object: &object::File<'_>, file: &[u8]) -> Result<(), CheckError> {
+fn check_complete<'a, R: ReadRef<'a>>(object: &object::File<'a, R>, found: u64) -> Result<(), CheckError> {
     use object::ObjectSegment;
-    let found = file.len() as u64;
     let promised = object
         .segments()
         .map(|segment| segment.file_range())
@@ -88,7 +99,7 @@ fn check_complete(object: &object::File<'_>, file: &[u8]) -> Result<(), CheckErr
 }
 
 /// The bytes of the static, as they lie in the file. Pointers in it are not relocated yet; nothing else differs.
-fn descriptor_bytes<'a>(object: &object::File<'a>) -> Result<&'a [u8], CheckError> {
+fn descriptor_bytes<'a, R: ReadRef<'a>>(object: &object::File<'a, R>) -> Result<&'a [u8], CheckError> {
     let is_descriptor = |name: &[u8]| name.strip_prefix(b"_").unwrap_or(name) == abi::PLUGIN_SYMBOL.as_bytes();
     let symbol = object
         .dynamic_symbols()

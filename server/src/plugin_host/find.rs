@@ -5,13 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sha2::{Digest, Sha256};
-
 use super::{CheckError, Descriptor, check::check};
 use crate::file;
-
-/// A plugin with kernels for a GPU has tens of megabytes.
-const LARGEST_PLUGIN_LEN_BYTES: u64 = 1 << 30;
 
 /// A plugin file that passed the check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,9 +22,9 @@ pub struct PluginFile {
 impl PluginFile {
     /// Reads and checks the file at `path`.
     pub fn read(path: &Path) -> Result<Self, CheckError> {
-        let content = file::read(path, LARGEST_PLUGIN_LEN_BYTES).map_err(CheckError::Unreadable)?;
-        let descriptor = check(&content)?;
-        let sha256 = hex::encode(Sha256::digest(&content));
+        let content = file::open(path).map_err(CheckError::Unreadable)?;
+        let descriptor = check(content)?;
+        let sha256 = file::sha256(path).map_err(CheckError::Unreadable)?;
         Ok(Self { path: path.to_owned(), descriptor, sha256 })
     }
 }

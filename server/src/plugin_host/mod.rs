@@ -2,8 +2,8 @@
 //!
 //! On a frame's path this is where `pipeline` hands the pixels to a backend. It is the server's only unsafe code.
 //!
-//! Architecture invariant: a plugin file is read once, into memory: what was checked is what is hashed. Only a private copy
-//! with that hash is ever opened, so nobody can change it in between. An opened library is never closed.
+//! Architecture invariant: what is opened is a private copy, which nobody changes, and its hash and descriptor are judged
+//! before any of its code runs. An opened library is never closed.
 #![allow(unsafe_code, reason = "opening shared libraries and calling through the C ABI is what this module is for")]
 
 mod callbacks;
@@ -12,10 +12,12 @@ mod direct;
 mod find;
 mod instance;
 mod open;
+mod trial;
 mod worker;
 
 pub use check::{CheckError, Descriptor};
 pub use find::{FoundPlugin, PluginFile, find, find_with, libraries};
 pub use instance::{Build, FrameCall, Instance, InstanceError, InstanceInfo, ModelSpec, RunningCall, StageMicros};
 pub use open::{Library, OpenError};
+pub use trial::{Candidate, Heard, Trial};
 pub use worker::{WorkerImage, WorkerLimits, run_worker};

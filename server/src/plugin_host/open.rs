@@ -10,8 +10,11 @@ use std::{
 use libloading::os::unix::{Library as OsLibrary, RTLD_LOCAL, RTLD_NOW};
 use segue_abi as abi;
 
-use super::{Descriptor, PluginFile, callbacks::HostTable};
-use crate::copies::{Copies, CopyError, PrivateCopy};
+use super::{Descriptor, PluginFile, callbacks::HostTable, check::check};
+use crate::{
+    copies::{Copies, CopyError, PrivateCopy},
+    file,
+};
 
 /// An opened plugin.
 pub struct Library {
@@ -47,7 +50,9 @@ impl Library {
             return Ok(Arc::clone(library));
         }
         let copy = copies.keep(&file.path, &file.sha256)?;
-        let library = Arc::new(Self { _copy: Some(Arc::clone(&copy)), ..Self::open_at(file, copy.path())? });
+        // What was read at first may have been overwritten between its check and its hash.
+        check(file::open(copy.path()).map_err(|_gone| OpenError::Changed)?).map_err(|_other| OpenError::Changed)?;
+        let library = Arc::new(Self { _copy: Some(copy.clone()), ..Self::open_at(file, copy.path())? });
         open.insert(file.sha256.clone(), Arc::clone(&library));
         Ok(library)
     }

@@ -36,7 +36,7 @@ pub fn run_worker() -> Result<(), Box<dyn std::error::Error>> {
     let (setup, descriptors) = setup::receive::<Setup>(&socket)?;
     let [memory, request, response] =
         <[OwnedFd; 3]>::try_from(descriptors).map_err(|_others| "descriptors are missing")?;
-    end_with_the_server(&setup)?;
+    end_with_the_server(setup.server)?;
     let memory: &'static SharedMemory = Box::leak(Box::new(SharedMemory::map(memory)?));
     callbacks::watch_cancellation(memory);
     let confined = sandbox::confine(setup.memory_len_bytes);
@@ -59,12 +59,12 @@ pub fn run_worker() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-/// Has the kernel end this process with the server, however that ends.
-fn end_with_the_server(setup: &Setup) -> Result<(), Box<dyn std::error::Error>> {
+/// Has the kernel end this process with `server`, the one that started it, however that ends.
+pub(in crate::plugin_host) fn end_with_the_server(server: i32) -> Result<(), Box<dyn std::error::Error>> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // It may have ended before that.
     let parent = rustix::process::getppid().map(|process| process.as_raw_nonzero().get());
-    if parent == Some(setup.server) { Ok(()) } else { Err("the server has ended".into()) }
+    if parent == Some(server) { Ok(()) } else { Err("the server has ended".into()) }
 }
 
 fn load(setup: &Setup) -> Result<Direct, Box<dyn std::error::Error>> {

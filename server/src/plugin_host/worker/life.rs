@@ -32,7 +32,7 @@ const LONGEST_LINE_LEN_BYTES: u64 = 8 << 10;
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// A worker process; ended when it is dropped.
-pub(super) struct Process {
+pub(in crate::plugin_host) struct Process {
     child: Child,
     /// Readable once it has ended.
     end: OwnedFd,
@@ -42,10 +42,20 @@ pub(super) struct Process {
 impl Process {
     /// Starts this program again as a worker of `plugin`, with `socket` as its standard input.
     pub(super) fn start(plugin: &str, socket: UnixStream, threads: u32) -> io::Result<Self> {
+        Self::start_as(&["worker"], plugin, socket, threads)
+    }
+
+    /// Starts the subcommand `role` of this program for `plugin`, with `socket` as its standard input.
+    pub(in crate::plugin_host) fn start_as(
+        role: &[&str],
+        plugin: &str,
+        socket: UnixStream,
+        threads: u32,
+    ) -> io::Result<Self> {
         let mut command = Command::new("/proc/self/exe");
         command
             .arg0("segue")
-            .arg("worker")
+            .args(role)
             .arg(plugin)
             .stdin(OwnedFd::from(socket))
             .stdout(Stdio::null())
@@ -71,14 +81,14 @@ impl Process {
     }
 
     /// Ends it.
-    pub(super) fn kill(&mut self) {
+    pub(in crate::plugin_host) fn kill(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
     /// How it ended, and what it said last. Ends it if it has not.
-    pub(super) fn obituary(&mut self) -> String {
+    pub(in crate::plugin_host) fn obituary(&mut self) -> String {
         // A worker whose socket is closed is about to end by itself.
         let status = self.wait_a_moment().unwrap_or_else(|| {
             let _ = self.child.kill();

@@ -8,16 +8,17 @@
 //! server's own.
 
 mod child;
-mod life;
+pub(super) mod life;
 mod parent;
-mod sandbox;
-mod setup;
+pub(super) mod sandbox;
+pub(super) mod setup;
 mod shared;
 
 use std::sync::Arc;
 
 use crate::copies::PrivateCopy;
 
+pub(super) use child::end_with_the_server;
 pub use child::run_worker;
 pub(super) use parent::Worker;
 pub(super) use shared::SharedMemory;

@@ -8,7 +8,7 @@ use seccompiler::{
 };
 
 /// Confines this process for good; what came of it, for people. A kernel that lacks a part leaves that part open.
-pub(super) fn confine(memory_len_bytes: u64) -> String {
+pub(in crate::plugin_host) fn confine(memory_len_bytes: u64) -> String {
     let shown = |what: &str, result: Result<(), String>| match result {
         Ok(()) => what.to_owned(),
         Err(reason) => format!("not {what} ({reason})"),

@@ -52,7 +52,7 @@ pub(super) struct ReadyWorker {
 }
 
 /// Writes one message, with descriptors beside its length.
-pub(super) fn send(
+pub(in crate::plugin_host) fn send(
     mut socket: &UnixStream,
     message: &impl Serialize,
     descriptors: &[BorrowedFd<'_>],
@@ -69,7 +69,9 @@ pub(super) fn send(
 }
 
 /// Reads one message, and the descriptors that came with it.
-pub(super) fn receive<T: DeserializeOwned>(mut socket: &UnixStream) -> std::io::Result<(T, Vec<OwnedFd>)> {
+pub(in crate::plugin_host) fn receive<T: DeserializeOwned>(
+    mut socket: &UnixStream,
+) -> std::io::Result<(T, Vec<OwnedFd>)> {
     let mut len = [0; 4];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
