@@ -11,7 +11,7 @@ use super::{catalog::CatalogEntry, health::Health, loader::Artifacts};
 use crate::{
     config::ModeSettings,
     copies::PrivateCopy,
-    plugin_host::{Build, Instance, InstanceError, InstanceInfo, ModelSpec},
+    plugin_host::{Build, Instance, InstanceError, InstanceInfo, ModelSpec, give_back_memory},
     telemetry::Metrics,
 };
 
@@ -260,7 +260,10 @@ impl Drop for LoadedModel {
         tracing::info!(model = self.spec.name, build = &self.build[..12], "Model is drained and let go");
         // Whoever was the last to use it serves clients; what a plugin does at its end may take long.
         let instances = std::mem::take(&mut *self.free.lock().unwrap_or_else(PoisonError::into_inner));
-        std::thread::spawn(move || drop(instances));
+        std::thread::spawn(move || {
+            drop(instances);
+            give_back_memory();
+        });
     }
 }
 
