@@ -3,6 +3,7 @@
 mod build;
 mod command;
 mod fuzz;
+mod header;
 mod install;
 mod tests;
 
@@ -15,6 +16,7 @@ use crate::{
     build::{Profile, build},
     command::{root, run, tool},
     fuzz::{Shown, fuzz, reproduce},
+    header::write_header,
 };
 
 /// Build, serve, test, fuzz and measure Segue.
@@ -35,6 +37,8 @@ enum Command {
     },
     /// Build server and plugins as `serve` does, and say where they are
     Build,
+    /// Write the plugin ABI's header for C and C++, plugins/abi/include/segue.h
+    Header,
     /// Install what the tests need, and run every test
     Test {
         /// The second tier, too: what takes minutes or hundreds of MB
@@ -81,6 +85,10 @@ fn run_command(command: Command) -> Result<()> {
         }
         Command::Build => {
             println!("{}", build(Profile::Release)?.display());
+            Ok(())
+        }
+        Command::Header => {
+            println!("{}", write_header()?);
             Ok(())
         }
         Command::Test { all, steps } => tests::run_steps(all, &steps),
