@@ -30,7 +30,7 @@ const NEEDED: [&str; 9] =
 pub(crate) fn new_backend(root: &Path, name: &str) -> Result<String> {
     let place = Place::find(root, name)?;
     let (manifest, lock) = (root.join("Cargo.toml"), root.join("Cargo.lock"));
-    let before = [(&manifest, fs::read_to_string(&manifest)?), (&lock, fs::read_to_string(&lock)?)];
+    let before = [(&manifest, read(&manifest)?), (&lock, read(&lock)?)];
     let members = add_member(&before[0].1, &format!("plugins/{name}")).context("Cargo.toml")?;
     let made = place.fill(name).and_then(|()| {
         fs::write(&manifest, members)?;
@@ -46,13 +46,19 @@ pub(crate) fn new_backend(root: &Path, name: &str) -> Result<String> {
     Ok(next_steps(name))
 }
 
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))
+}
+
 fn next_steps(name: &str) -> String {
-    format!(
-        "Made plugins/{name} and models/{name}.toml. Next:\n\n  \
-         cargo test --package segue-{name}                        # it keeps the contract\n  \
-         cargo xtask serve --set modes.{name}.model={name}    # the page has a mode `{name}`\n  \
-         cargo xtask build                                        # after an edit: the running server takes the new build"
-    )
+    let steps = [
+        (format!("cargo test --package segue-{name}"), "it keeps the contract"),
+        (format!("cargo xtask serve --set modes.{name}.model={name}"), "the page has a mode of this name"),
+        ("cargo xtask build".to_owned(), "after an edit: the running server takes the new build"),
+    ];
+    let width = steps.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    let lines = steps.map(|(command, outcome)| format!("\n  {command:<width$}    # {outcome}"));
+    format!("Made plugins/{name} and models/{name}.toml. Next:\n{}", lines.concat())
 }
 
 /// Where a new backend goes, known to be free.

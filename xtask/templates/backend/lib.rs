@@ -1,4 +1,6 @@
-//! The `@NAME@` backend. It tells warm pixels from cold ones, until you put your model in at the three places marked HERE.
+//! The `@NAME@` backend.
+//!
+//! It tells warm pixels from cold ones, until you put your model in at the three places marked HERE.
 
 use segue_plugin::{Backend, Call, Class, Error, Frame, Info, Mask, Model, Result, Stage, export_backend};
 use serde::Deserialize;
@@ -32,8 +34,8 @@ impl Backend for Segmenter {
     }
 
     fn segment(&mut self, frame: &Frame<'_>, mask: &mut Mask<'_>, call: &Call<'_>) -> Result<()> {
-        // HERE: run the model. `segue_plugin::preprocess` makes a network's input of a frame; enlarge its scores to the size
-        // of the mask before you take the best class.
+        // HERE: run the model. `segue_plugin::preprocess` makes a network's input of a frame; enlarge its scores to the
+        // size of the mask before you take the best class.
         call.stage(Stage::Forward, || {
             for y in 0..mask.height_px {
                 if call.cancelled() {
