@@ -37,8 +37,8 @@
 // A host refuses a plugin of a higher minor number.
 #define SEGUE_ABI_MINOR 0
 
-// No panic and no exception leaves a function of the plugin. A host refuses a plugin without it, such as one in Rust with
-// `panic = "abort"`; one in C has nothing to catch, and sets it.
+// No panic and no exception leaves a function of the plugin. A host refuses a plugin without it, such as one in Rust
+// with `panic = "abort"`; one in C has nothing to catch, and sets it.
 #define SEGUE_PLUGIN_PANIC_UNWIND (1 << 0)
 
 // The plugin has no threads and no thread-local state left once its last instance is destroyed.

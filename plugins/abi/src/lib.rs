@@ -35,8 +35,8 @@ pub const ABI_MINOR: u16 = 0;
 /// The symbol under which the descriptor is exported; its number is [`ABI_MAJOR`].
 pub const PLUGIN_SYMBOL: &str = "segue_plugin_v1";
 
-/// No panic and no exception leaves a function of the plugin. A host refuses a plugin without it, such as one in Rust with
-/// `panic = "abort"`; one in C has nothing to catch, and sets it.
+/// No panic and no exception leaves a function of the plugin. A host refuses a plugin without it, such as one in Rust
+/// with `panic = "abort"`; one in C has nothing to catch, and sets it.
 pub const PLUGIN_PANIC_UNWIND: u32 = 1 << 0;
 /// The plugin has no threads and no thread-local state left once its last instance is destroyed.
 pub const PLUGIN_UNLOADABLE: u32 = 1 << 1;
