@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use insta::assert_snapshot;
 use segue_abi::{MAGIC, Plugin};
-use segue_tests::{Client, Server, gradient_jpeg, program, segue};
+use segue_tests::{Client, Lab, built, gradient_jpeg, segue};
 use serde_json::json;
 
 /// The built `selfie` plugin, as the server finds it.
@@ -121,11 +121,6 @@ fn a_library_that_is_no_plugin_is_refused_and_never_run() -> Result<()> {
     Ok(())
 }
 
-/// The file of a plugin that was built beside the program.
-fn built(library: &str) -> Result<PathBuf> {
-    Ok(program().parent().context("the program lies in no directory")?.join(library))
-}
-
 #[test]
 fn a_plugin_that_aborts_on_panic_is_refused() -> Result<()> {
     let target = built("built-to-abort")?;
@@ -141,32 +136,10 @@ fn a_plugin_that_aborts_on_panic_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// What a lab installs: a plugin, a model that names it, a profile with a mode.
-fn install(plugin: &Path, backend: &str, settings: &str) -> Result<tempfile::TempDir> {
-    let folder = tempfile::tempdir()?;
-    for part in ["plugins", "models", "profiles"] {
-        fs::create_dir(folder.path().join(part))?;
-    }
-    fs::copy(plugin, folder.path().join("plugins/libinstalled.so"))?;
-    let model = format!("backend = \"{backend}\"\ntitle = \"Test\"\nlicence = \"MIT\"\n\n[settings]\n{settings}\n");
-    fs::write(folder.path().join("models/test.toml"), model)?;
-    let base = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../profiles/base.toml"))?;
-    let (before, rest) = base.split_once("[modes.fast]").context("no mode in base.toml")?;
-    let (_, after) = rest.split_once("# What the server accepts.").context("no limits in base.toml")?;
-    let profile = format!("{before}[modes.fast]\nmodel = \"test\"\ninstances = 1\n{after}");
-    fs::write(folder.path().join("profiles/base.toml"), profile)?;
-    Ok(folder)
-}
-
-fn start(installed: &tempfile::TempDir) -> Result<Server> {
-    let part = |name: &str| installed.path().join(name).to_string_lossy().into_owned();
-    Server::start(&["--plugins", &part("plugins"), "--models", &part("models"), "--profiles", &part("profiles")])
-}
-
 #[tokio::test]
 async fn a_lab_serves_its_own_plugin_by_dropping_files() -> Result<()> {
-    let installed = install(&built("libbrightness.so")?, "brightness", "threshold = 100")?;
-    let server = start(&installed)?;
+    let lab = Lab::install(&built("libbrightness.so")?, "brightness", "threshold = 100")?;
+    let server = lab.serve()?;
     let mut client = Client::connect(server.address()).await?;
     assert_eq!(client.hello["modes"][0]["labels"], json!(["dark", "bright"]));
     client.frame(1, &gradient_jpeg(256, 256)?).await?;
@@ -177,8 +150,8 @@ async fn a_lab_serves_its_own_plugin_by_dropping_files() -> Result<()> {
 
 #[tokio::test]
 async fn a_panic_a_failure_and_a_lie_cost_their_frame_and_nothing_else() -> Result<()> {
-    let installed = install(&built("libmisbehaving.so")?, "misbehaving", "")?;
-    let server = start(&installed)?;
+    let lab = Lab::install(&built("libmisbehaving.so")?, "misbehaving", "")?;
+    let server = lab.serve()?;
     server.log_until("expect the worst")?;
     let mut client = Client::connect(server.address()).await?;
     let cases = [
@@ -200,8 +173,8 @@ async fn a_panic_a_failure_and_a_lie_cost_their_frame_and_nothing_else() -> Resu
 
 #[test]
 fn settings_that_a_backend_does_not_know_make_its_mode_unavailable_by_name() -> Result<()> {
-    let installed = install(&built("libbrightness.so")?, "brightness", "brigthness = 1")?;
-    let (status, reason) = start(&installed)?.get("/readyz")?;
+    let lab = Lab::install(&built("libbrightness.so")?, "brightness", "brigthness = 1")?;
+    let (status, reason) = lab.serve()?.get("/readyz")?;
     assert_eq!(status, 503);
     assert!(reason.contains("unknown field `brigthness`"), "{reason}");
     Ok(())

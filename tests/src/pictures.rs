@@ -6,9 +6,13 @@ use anyhow::{Context, Result, ensure};
 
 /// A JPEG of a smooth gradient.
 pub fn gradient_jpeg(width: u16, height: u16) -> Result<Vec<u8>> {
-    let pixels: Vec<u8> = (0..height)
-        .flat_map(|y| (0..width).flat_map(move |x| [(x % 256) as u8, (y % 256) as u8, ((x + y) % 256) as u8]))
-        .collect();
+    jpeg(width, height, |x, y| [(x % 256) as u8, (y % 256) as u8, ((x + y) % 256) as u8])
+}
+
+/// A JPEG of what `pixel` says for each place.
+pub fn jpeg(width: u16, height: u16, pixel: impl Fn(u16, u16) -> [u8; 3]) -> Result<Vec<u8>> {
+    let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+    let pixels: Vec<u8> = places.flat_map(|(x, y)| pixel(x, y)).collect();
     let mut jpeg = Vec::new();
     jpeg_encoder::Encoder::new(&mut jpeg, 60).encode(&pixels, width, height, jpeg_encoder::ColorType::Rgb)?;
     Ok(jpeg)

@@ -9,9 +9,13 @@ use crate::command::{is_installed, root, run, tool};
 /// Pinned, since a new version may find new faults in old text.
 const TYPOS: &str = "typos==1.52.0";
 
-/// Chromium, ffmpeg and Vim, from Debian's packages.
+/// Programs that the tests run, and Debian's package of each.
+const PROGRAMS: [(&str, &str); 4] = [("chromium", "chromium"), ("ffmpeg", "ffmpeg"), ("vim", "vim"), ("c++", "g++")];
+
+/// Chromium, ffmpeg, Vim and a C++ compiler, from Debian's packages.
 pub(crate) fn debian_packages() -> Result<()> {
-    let missing: Vec<_> = ["chromium", "ffmpeg", "vim"].into_iter().filter(|program| !is_there(program)).collect();
+    let missing = PROGRAMS.into_iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| package);
+    let missing: Vec<_> = missing.collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -25,7 +29,7 @@ pub(crate) fn debian_packages() -> Result<()> {
     };
     install().with_context(|| {
         format!(
-            "install {} by hand: the tests drive a browser, cut clips, and edit profiles with them",
+            "install {} by hand: the tests drive a browser, cut clips, edit profiles and build plugins with them",
             missing.join(", ")
         )
     })

@@ -1,9 +1,11 @@
-//! Segue's own commands: `cargo xtask serve`, `cargo xtask test`, `cargo xtask fuzz`, `cargo xtask bench`.
+//! Segue's own commands: `cargo xtask serve`, `test`, `new-backend`, `header`, `fuzz`, `bench`.
 
 mod build;
 mod command;
 mod fuzz;
+mod header;
 mod install;
+mod new_backend;
 mod tests;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -15,6 +17,8 @@ use crate::{
     build::{Profile, build},
     command::{root, run, tool},
     fuzz::{Shown, fuzz, reproduce},
+    header::write_header,
+    new_backend::new_backend,
 };
 
 /// Build, serve, test, fuzz and measure Segue.
@@ -35,6 +39,16 @@ enum Command {
     },
     /// Build server and plugins as `serve` does, and say where they are
     Build,
+    /// Make a crate for a backend of your own, plugins/NAME, and models/NAME.toml
+    NewBackend {
+        /// What to call it: 1 to 31 of a-z, 0-9 and `-`
+        name: String,
+        /// Make it in another copy of the repository
+        #[arg(long, value_name = "DIR")]
+        root: Option<PathBuf>,
+    },
+    /// Write the plugin ABI's header for C and C++, plugins/abi/include/segue.h
+    Header,
     /// Install what the tests need, and run every test
     Test {
         /// The second tier, too: what takes minutes or hundreds of MB
@@ -81,6 +95,14 @@ fn run_command(command: Command) -> Result<()> {
         }
         Command::Build => {
             println!("{}", build(Profile::Release)?.display());
+            Ok(())
+        }
+        Command::NewBackend { name, root: other } => {
+            println!("{}", new_backend(&other.unwrap_or_else(root), &name)?);
+            Ok(())
+        }
+        Command::Header => {
+            println!("{}", write_header()?);
             Ok(())
         }
         Command::Test { all, steps } => tests::run_steps(all, &steps),

@@ -24,8 +24,10 @@
 
 use core::ffi::c_void;
 
-/// `b"SEGUEPLG"` as a little-endian number: the first eight bytes of every descriptor.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"SEGUEPLG");
+/// `"SEGUEPLG"` as a little-endian number: the first eight bytes of every descriptor.
+pub const MAGIC: u64 = 0x474C_5045_5547_4553;
+// The header for C needs a literal.
+const _: () = assert!(MAGIC == u64::from_le_bytes(*b"SEGUEPLG"));
 /// A host refuses a plugin of another major number.
 pub const ABI_MAJOR: u16 = 1;
 /// A host refuses a plugin of a higher minor number.
@@ -33,7 +35,8 @@ pub const ABI_MINOR: u16 = 0;
 /// The symbol under which the descriptor is exported; its number is [`ABI_MAJOR`].
 pub const PLUGIN_SYMBOL: &str = "segue_plugin_v1";
 
-/// The plugin catches its panics at the boundary. A host refuses a Rust plugin without it (`panic = "abort"`).
+/// No panic and no exception leaves a function of the plugin. A host refuses a plugin without it, such as one in Rust
+/// with `panic = "abort"`; one in C has nothing to catch, and sets it.
 pub const PLUGIN_PANIC_UNWIND: u32 = 1 << 0;
 /// The plugin has no threads and no thread-local state left once its last instance is destroyed.
 pub const PLUGIN_UNLOADABLE: u32 = 1 << 1;
@@ -276,7 +279,7 @@ pub struct Plugin {
     pub sizeof_frame: u32,
     /// `size_of::<Output>()` there.
     pub sizeof_output: u32,
-    /// `PLUGIN_*` flags.
+    /// [`PLUGIN_PANIC_UNWIND`], and [`PLUGIN_UNLOADABLE`] if that holds.
     pub flags: u32,
     /// Name of the backend, as profiles and models write it: `[a-z0-9-]`, padded with zeros.
     pub name: [u8; 32],
