@@ -38,9 +38,45 @@ impl Lab {
         Ok(Self { folder })
     }
 
+    /// A file or folder of the installation.
+    pub fn path(&self, part: &str) -> PathBuf {
+        self.folder.path().join(part)
+    }
+
+    /// Installs another plugin, under the file name `name`.
+    pub fn add_plugin(&self, plugin: &Path, name: &str) -> Result<()> {
+        fs::copy(plugin, self.path("plugins").join(name))
+            .with_context(|| format!("{} is missing", plugin.display()))?;
+        Ok(())
+    }
+
+    /// Saves the catalog's entry `name`, whose model the plugin `backend` runs; `lines` of TOML say the rest.
+    pub fn model(&self, name: &str, backend: &str, lines: &str) -> Result<()> {
+        let entry = format!("backend = \"{backend}\"\ntitle = \"Test\"\nlicence = \"MIT\"\n{lines}\n");
+        Ok(fs::write(self.path("models").join(format!("{name}.toml")), entry)?)
+    }
+
+    /// Saves the profile `default`, an overlay that says `lines`.
+    pub fn profile(&self, lines: &str) -> Result<()> {
+        Ok(fs::write(self.path("profiles/default.toml"), format!("extends = \"base\"\n{lines}\n"))?)
+    }
+
+    /// The arguments that name its folders.
+    pub fn places(&self) -> Vec<String> {
+        let folders = ["plugins", "models", "profiles", "cache"];
+        let place = |name: &str| [format!("--{name}"), self.path(name).to_string_lossy().into_owned()];
+        folders.into_iter().flat_map(place).collect()
+    }
+
     /// Starts a server with this installation.
     pub fn serve(&self) -> Result<Server> {
-        let part = |name: &str| self.folder.path().join(name).to_string_lossy().into_owned();
-        Server::start(&["--plugins", &part("plugins"), "--models", &part("models"), "--profiles", &part("profiles")])
+        self.serve_with(&[])
+    }
+
+    /// Starts a server with this installation and these arguments.
+    pub fn serve_with(&self, arguments: &[&str]) -> Result<Server> {
+        let places = self.places();
+        let places: Vec<_> = places.iter().map(String::as_str).collect();
+        Server::start(&[&places, arguments].concat())
     }
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     file,
     model::{Mode, Registry},
-    pipeline::{self, Accepts, EncodedFrame, HEADROOM_LEN_BYTES, OutputView, Pipeline, Wanted},
+    pipeline::{self, Accepts, EncodedFrame, HEADROOM_LEN_BYTES, OutputView, Wanted},
     telemetry::{FrameTrace, start_log},
 };
 
@@ -103,6 +103,5 @@ async fn segment(
         accepts: Accepts::AnyPicture,
         trace: FrameTrace::start([0; 16], 0),
     };
-    let pipeline = Arc::new(Pipeline::default());
-    pipeline.run(lease, frame, settings, wanted).await.map(|encoded| encoded.bytes).map_err(Failure::does_not_hold)
+    pipeline::run(lease, frame, settings, wanted).await.map(|encoded| encoded.bytes).map_err(Failure::does_not_hold)
 }

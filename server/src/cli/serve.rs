@@ -21,6 +21,7 @@ use crate::{
     config::{Layers, load},
     http,
     model::{Places, Registry},
+    plugin_host::bound_arenas,
     reload::{Reloader, Reloads, Trigger},
     session::Service,
     telemetry::{self, Metrics},
@@ -43,6 +44,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> CliResult {
+        bound_arenas();
         let mut layers = self.profile.layers();
         // As a layer, so that an edit of the profile's own address is no change.
         layers.overrides.extend(self.listen.map(|listen| format!("server.listen={listen}")));
@@ -75,7 +77,7 @@ async fn serve(layers: Layers, listen: SocketAddr, places: Places) -> CliResult 
         Reloader::start(layers, Arc::clone(&registry), Arc::clone(&metrics)).map_err(Failure::wrong_usage)?;
     reload_on_its_own_thread(reloader)?;
     reload_at_hangup(reloads.clone())?;
-    let service = Arc::new(Service { reloads, registry, pipeline: Arc::default(), metrics, draining });
+    let service = Arc::new(Service { reloads, registry, metrics, draining });
     tokio::spawn(announce(Arc::clone(&service), address, start));
     let until_stopped = Arc::clone(&service);
     let stop = async move { until_stopped.stopping().await };

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::{App, refusal::Refusal};
 use crate::{
     model::{Mode, ModeState, UnknownMode},
-    pipeline::{Accepts, EncodedFrame, FrameError, HEADROOM_LEN_BYTES, OutputView, Settings, View, Wanted},
+    pipeline::{self, Accepts, EncodedFrame, FrameError, HEADROOM_LEN_BYTES, OutputView, Settings, View, Wanted},
     telemetry::{FrameTrace, Outcome},
 };
 
@@ -113,7 +113,7 @@ async fn run(
         Ok(lease) => lease,
         Err(_elapsed) => return Err(FrameError::Expired(patience.as_millis())),
     };
-    let encoded = app.service.pipeline.run(lease, frame, settings, wanted).await?;
+    let encoded = pipeline::run(lease, frame, settings, wanted).await?;
     app.service.metrics.observe_stages(&mode.name, &encoded.trace);
     Ok(encoded.bytes)
 }

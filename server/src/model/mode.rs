@@ -1,8 +1,11 @@
 //! One mode: its state, and the instances that frames lease.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    any::Any,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -194,12 +197,18 @@ pub struct LoadedModel {
     spec: ModelSpec,
     /// A lab's own weights, which an instance that is started again reads again.
     _weights: Option<Arc<PrivateCopy>>,
-    free: Mutex<Vec<Instance>>,
+    free: Mutex<Vec<Idle>>,
     permits: Arc<Semaphore>,
     health: Mutex<Health>,
     /// Told of what goes wrong.
     watcher: OnceLock<Watcher>,
 }
+
+/// An instance that nobody uses, and what was left with it.
+type Idle = (Instance, Belongings);
+
+/// What those who use an instance keep from frame to frame; it goes when the instance goes.
+type Belongings = Option<Box<dyn Any + Send>>;
 
 /// Who is told of what goes wrong with a model's instances.
 pub(super) struct Watcher {
@@ -228,7 +237,7 @@ impl LoadedModel {
             build: plugin.sha256().to_owned(),
             instance_count: count,
             permits: Arc::new(Semaphore::new(count)),
-            free: Mutex::new(instances),
+            free: Mutex::new(instances.into_iter().map(|instance| (instance, Belongings::default())).collect()),
             health: Mutex::default(),
             watcher: OnceLock::new(),
             plugin,
@@ -250,8 +259,9 @@ impl LoadedModel {
     pub async fn lease(self: &Arc<Self>) -> Lease {
         // Nobody closes the semaphore; if somebody ever does, its order is what is lost, not an instance.
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
-        let instance = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Lease { model: Arc::clone(self), instance, _permit: permit }
+        let idle = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let (instance, belongings) = idle.map_or((None, None), |(instance, belongings)| (Some(instance), belongings));
+        Lease { model: Arc::clone(self), instance, belongings, _permit: permit }
     }
 }
 
@@ -271,6 +281,7 @@ impl Drop for LoadedModel {
 pub struct Lease {
     model: Arc<LoadedModel>,
     instance: Option<Instance>,
+    belongings: Belongings,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -278,6 +289,16 @@ impl Lease {
     /// The model that the instance runs.
     pub fn model(&self) -> &Arc<LoadedModel> {
         &self.model
+    }
+
+    /// What was left with the instance, or something new.
+    pub fn take_belongings<T: Any + Default>(&mut self) -> Box<T> {
+        self.belongings.take().and_then(|kept| (kept as Box<dyn Any>).downcast().ok()).unwrap_or_default()
+    }
+
+    /// Leaves `belongings` with the instance.
+    pub fn put_belongings(&mut self, belongings: Box<dyn Any + Send>) {
+        self.belongings = Some(belongings);
     }
 
     /// The instance. One that crashed earlier was destroyed: a new one is loaded in its place, at once the first time,
@@ -330,7 +351,8 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(instance) = self.instance.take() {
-            self.model.free.lock().unwrap_or_else(PoisonError::into_inner).push(instance);
+            let idle = (instance, self.belongings.take());
+            self.model.free.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
         }
     }
 }

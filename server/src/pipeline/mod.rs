@@ -12,7 +12,7 @@ mod frame;
 mod jpeg_header;
 mod picture;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 pub use frame::{Accepts, EncodedFrame, EncodedMask, Frame, FrameError, Mask, Wanted};
 pub use picture::{OutputView, View};
@@ -111,7 +111,7 @@ pub struct Settings {
     pub limits: LimitSettings,
 }
 
-/// Memory that is used again from frame to frame.
+/// Memory that is used again from frame to frame; it goes along with the instance.
 #[derive(Default)]
 struct Buffers {
     encoder: encode::MaskEncoder,
@@ -128,44 +128,33 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Runs frames on threads for blocking work.
-#[derive(Default)]
-pub struct Pipeline {
-    spare: Mutex<Vec<Buffers>>,
+/// Runs `frame` on the leased instance, on a thread for blocking work. Dropping the future cancels the backend's call.
+pub async fn run(
+    lease: Lease,
+    frame: EncodedFrame,
+    settings: Settings,
+    wanted: Wanted,
+) -> Result<EncodedMask, FrameError> {
+    let running = CancelOnDrop::default();
+    let call = Arc::clone(&running.0);
+    let work = tokio::task::spawn_blocking(move || run_blocking(lease, frame, &settings, wanted, &call));
+    work.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "A frame's work broke off");
+        Err(if error.is_panic() { FrameError::Internal } else { FrameError::Stopping })
+    })
 }
 
-impl Pipeline {
-    /// Runs `frame` on the leased instance, off the async runtime. Dropping the future cancels the backend's call.
-    pub async fn run(
-        self: &Arc<Self>,
-        lease: Lease,
-        frame: EncodedFrame,
-        settings: Settings,
-        wanted: Wanted,
-    ) -> Result<EncodedMask, FrameError> {
-        let (pipeline, running) = (Arc::clone(self), CancelOnDrop::default());
-        let call = Arc::clone(&running.0);
-        let work = tokio::task::spawn_blocking(move || pipeline.run_blocking(lease, frame, &settings, wanted, &call));
-        work.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "A frame's work broke off");
-            Err(if error.is_panic() { FrameError::Internal } else { FrameError::Stopping })
-        })
-    }
-
-    fn run_blocking(
-        &self,
-        mut lease: Lease,
-        frame: EncodedFrame,
-        settings: &Settings,
-        wanted: Wanted,
-        running: &RunningCall,
-    ) -> Result<EncodedMask, FrameError> {
-        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut buffers = spare().pop().unwrap_or_default();
-        let result = run_frame(settings, &mut buffers, &mut lease, frame, wanted, running);
-        spare().push(buffers);
-        result
-    }
+fn run_blocking(
+    mut lease: Lease,
+    frame: EncodedFrame,
+    settings: &Settings,
+    wanted: Wanted,
+    running: &RunningCall,
+) -> Result<EncodedMask, FrameError> {
+    let mut buffers = lease.take_belongings::<Buffers>();
+    let result = run_frame(settings, &mut buffers, &mut lease, frame, wanted, running);
+    lease.put_belongings(buffers);
+    result
 }
 
 #[cfg(test)]

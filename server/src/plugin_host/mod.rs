@@ -11,6 +11,7 @@ mod check;
 mod direct;
 mod find;
 mod instance;
+mod memory;
 mod open;
 mod trial;
 mod worker;
@@ -18,15 +19,7 @@ mod worker;
 pub use check::{CheckError, Descriptor};
 pub use find::{FoundPlugin, PluginFile, find, find_with, libraries};
 pub use instance::{Build, FrameCall, Instance, InstanceError, InstanceInfo, ModelSpec, RunningCall, StageMicros};
+pub use memory::{bound_arenas, give_back_memory};
 pub use open::{Library, OpenError};
 pub use trial::{Candidate, Heard, Trial};
 pub use worker::{WorkerImage, WorkerLimits, run_worker};
-
-/// Gives the system back what a model left behind: an allocator keeps it for a next one that may never come.
-pub fn give_back_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: it may be called at any time, from any thread.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}

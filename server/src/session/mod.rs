@@ -31,7 +31,7 @@ use crate::{
     admission::LatestSlot,
     config::ResultFormat,
     model::{Mode, Registry},
-    pipeline::{FrameError, Pipeline, View, Wanted},
+    pipeline::{FrameError, View, Wanted},
     reload::{Configuration, Reloads},
     telemetry::{Metrics, Outcome},
 };
@@ -45,8 +45,6 @@ pub struct Service {
     pub reloads: Reloads,
     /// Loads modes, and tells when one changes its state.
     pub registry: Arc<Registry>,
-    /// Runs frames.
-    pub pipeline: Arc<Pipeline>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Turns true when the server is to stop.

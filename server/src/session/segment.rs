@@ -8,7 +8,7 @@ use super::Session;
 use crate::{
     admission,
     model::Mode,
-    pipeline::{EncodedMask, FrameError},
+    pipeline::{self, EncodedMask, FrameError},
 };
 
 /// What became of one frame.
@@ -21,7 +21,6 @@ pub(super) struct Answer {
 
 /// Runs until nobody takes its answers any more.
 pub(super) async fn run(session: &Session, answers: mpsc::Sender<Answer>) {
-    let service = &session.service;
     // 1. Room for the answer: of a client that takes nothing no further frame is segmented.
     while let Ok(room) = answers.reserve().await {
         // 2. The newest frame and an instance of its mode.
@@ -32,7 +31,7 @@ pub(super) async fn run(session: &Session, answers: mpsc::Sender<Answer>) {
         let result = match lease {
             Ok(lease) => {
                 let wanted = session.wanted(waiting.settings.result.format, lease.model().info.has_confidence);
-                service.pipeline.run(lease, waiting.frame, waiting.settings, wanted).await
+                pipeline::run(lease, waiting.frame, waiting.settings, wanted).await
             }
             Err(refused) => Err(refused),
         };

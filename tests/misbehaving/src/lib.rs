@@ -49,6 +49,14 @@ impl Backend for Misbehaving {
     fn load(model: &Model<'_>) -> Result<Self> {
         let settings = model.settings()?;
         wait_at(&settings, "load_gate", || false);
+        if let Some(path) = model.weights {
+            let said = std::fs::read_to_string(path).map_err(|error| Error::new(error.to_string()))?;
+            match said.trim() {
+                "refuse" => return Err(Error::new("these weights are not to its taste")),
+                "abort" => std::process::abort(),
+                weights => log::warn!("Weights: {weights}"),
+            }
+        }
         log::warn!("Loaded {}, expect the worst", model.name);
         Ok(Self { segmented: 0, settings })
     }

@@ -303,6 +303,7 @@ fn copy_plugins(from: &Path, to: &Path, backend: &str) -> Result<Plugin, Failure
 /// What the server's process holds.
 #[derive(Default)]
 struct Footprint {
+    /// Without the frames that it shares with workers: they come and go with the instances.
     memory_len_bytes: u64,
     descriptors: usize,
     threads: usize,
@@ -313,11 +314,14 @@ impl Footprint {
     fn of(process: u32) -> Self {
         let count = |path: String| fs::read_dir(path).map_or(0, Iterator::count);
         let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        let kilobytes = |field: &str| {
+            let text = status.lines().find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB"));
+            text.and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or_default()
+        };
         let children = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
         let children = children.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
         Self {
-            memory_len_bytes: resident.and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or_default() << 10,
+            memory_len_bytes: (kilobytes("VmRSS:") - kilobytes("RssShmem:")) << 10,
             descriptors: count(format!("/proc/{process}/fd")),
             threads: count(format!("/proc/{process}/task")),
             workers: children.map(|children| children.split_whitespace().count()).sum(),
