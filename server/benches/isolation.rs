@@ -1,0 +1,105 @@
+//! What a worker process adds to a call, beside the same plugin in this process, in one run.
+//!
+//! `cargo xtask bench isolation` builds what it needs. The calls alternate, so that whatever else the machine does
+//! falls on both alike; the plugin does next to nothing, so that the rest shows.
+
+use std::{path::PathBuf, process::ExitCode, time::Instant};
+
+use segue::{
+    copies::Copies,
+    plugin_host::{Build, FrameCall, Instance, ModelSpec, PluginFile, RunningCall, WorkerLimits, run_worker},
+};
+
+const CALLS: usize = 20_000;
+const WARM_UP: usize = 2_000;
+const SIZE_PX: (u32, u32) = (640, 360);
+
+/// Most that a worker may add, in microseconds.
+const MOST_P50: f64 = 50.0;
+const MOST_P99: f64 = 150.0;
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args().collect();
+    // A worker is this program again.
+    let result = match arguments.get(1).map(String::as_str) {
+        Some("worker") => run_worker(),
+        _ => compare(arguments.iter().any(|argument| argument == "--json")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("isolation: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(is_json: bool) -> Result<(), Failure> {
+    let path = plugin()?;
+    let file = PluginFile::read(&path)
+        .map_err(|error| format!("{}: {error}; `cargo xtask bench isolation` builds it", path.display()))?;
+    let folder = tempfile::tempdir()?;
+    let copies = Copies::new(folder.path());
+    let limits = WorkerLimits { timeout_millis: 10_000, memory_len_bytes: 1 << 30 };
+    let mut here = Instance::create(&Build::of(&file, &copies, None)?, &model())?;
+    let mut there = Instance::create(&Build::of(&file, &copies, Some(limits))?, &model())?;
+    let (mut micros_here, mut micros_there) = (Vec::with_capacity(CALLS), Vec::with_capacity(CALLS));
+    for number in 0..WARM_UP + CALLS {
+        let (one, other) = (call(&mut here)?, call(&mut there)?);
+        if number >= WARM_UP {
+            micros_here.push(one);
+            micros_there.push(other);
+        }
+    }
+    let [here_p50, here_p99] = quantiles(&mut micros_here);
+    let [there_p50, there_p99] = quantiles(&mut micros_there);
+    let (added_p50, added_p99) = (there_p50 - here_p50, there_p99 - here_p99);
+    if is_json {
+        println!(
+            "{{\"in_process_micros\":{{\"p50\":{here_p50:.1},\"p99\":{here_p99:.1}}},\
+            \"process_micros\":{{\"p50\":{there_p50:.1},\"p99\":{there_p99:.1}}},\
+            \"added_micros\":{{\"p50\":{added_p50:.1},\"p99\":{added_p99:.1}}}}}"
+        );
+    } else {
+        println!("{CALLS} calls each, 640x360 RGB in, a mask of the same size out, microseconds");
+        println!("in process      p50 {here_p50:7.1}   p99 {here_p99:7.1}");
+        println!("worker process  p50 {there_p50:7.1}   p99 {there_p99:7.1}");
+        println!("added           p50 {added_p50:7.1}   p99 {added_p99:7.1}");
+    }
+    if added_p50 > MOST_P50 || added_p99 > MOST_P99 {
+        return Err(format!("expected at most {MOST_P50} added at p50, and {MOST_P99} at p99").into());
+    }
+    Ok(())
+}
+
+/// One call, as the pipeline makes it: the frame is written to where the backend reads it. Microseconds.
+fn call(instance: &mut Instance) -> Result<f64, Failure> {
+    let (width_px, height_px) = SIZE_PX;
+    let call =
+        FrameCall { width_px, height_px, mask_width_px: width_px, mask_height_px: height_px, ..FrameCall::default() };
+    let start = Instant::now();
+    instance.frame_room(3 * width_px as usize * height_px as usize)?.fill(start.elapsed().subsec_nanos() as u8);
+    instance.infer(&call, &RunningCall::default())?;
+    std::hint::black_box(instance.labels());
+    Ok(1e6 * start.elapsed().as_secs_f64())
+}
+
+fn quantiles(micros: &mut [f64]) -> [f64; 2] {
+    micros.sort_by(f64::total_cmp);
+    [0.5, 0.99].map(|share| micros[(micros.len() as f64 * share) as usize])
+}
+
+fn model() -> ModelSpec {
+    let (name, settings_json) = ("none".to_owned(), "{}".to_owned());
+    ModelSpec { name, weights: None, classes: Vec::new(), settings_json, max_threads: 1 }
+}
+
+/// The plugin, in the folder of the build that this program lies in.
+fn plugin() -> Result<PathBuf, Failure> {
+    use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+    let program = std::env::current_exe()?;
+    let built = program.ancestors().nth(2).ok_or("this program lies in no build")?;
+    Ok(built.join(format!("{DLL_PREFIX}misbehaving{DLL_SUFFIX}")))
+}
