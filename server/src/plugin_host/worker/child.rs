@@ -12,6 +12,7 @@ use std::{
 use rustix::{
     io::Errno,
     process::{Signal, set_parent_process_death_signal},
+    thread::{sched_getaffinity, sched_setaffinity},
 };
 use segue_abi as abi;
 
@@ -48,11 +49,16 @@ pub fn run_worker() -> Result<(), Box<dyn std::error::Error>> {
         }
     };
     setup::send(&socket, &Ready::Ok(ReadyWorker { info: direct.info().clone(), confined }), &[])?;
+    let cores = sched_getaffinity(None).ok();
     loop {
         match rustix::io::read(&request, &mut [0_u8; 8]) {
             Ok(_) => {}
             Err(Errno::INTR) => continue,
             Err(error) => return Err(error.into()),
+        }
+        // The server had it wake up on its own core; from here on it may run wherever there is room.
+        if let Some(cores) = &cores {
+            let _ = sched_setaffinity(None, cores);
         }
         answer(memory, &mut direct);
         signal(&response)?;

@@ -19,7 +19,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::{
+    process::{Pid, PidfdFlags, pidfd_open},
+    thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity},
+};
 use serde_json::Value;
 
 /// How many of a worker's last lines are kept for its obituary.
@@ -34,6 +37,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// A worker process; ended when it is dropped.
 pub(in crate::plugin_host) struct Process {
     child: Child,
+    id: Pid,
     /// Readable once it has ended.
     end: OwnedFd,
     said: Arc<Said>,
@@ -72,7 +76,20 @@ impl Process {
         let end = pidfd_open(process, PidfdFlags::empty())?;
         let (listener, plugin) = (Arc::clone(&said), plugin.to_owned());
         thread::spawn(move || listener.listen(&plugin, child_id(process), stderr));
-        Ok(Self { child, end, said })
+        Ok(Self { child, id: process, end, said })
+    }
+
+    /// Has it, which sleeps now, wake up on this thread's core, and this thread wake up there, too, as long as what comes
+    /// back lives. That core has the frame in its cache, and is free as soon as this thread waits; another one would have
+    /// to be woken first, which can take longer than a small model.
+    pub(super) fn share_this_core(&self) -> SharedCore {
+        let before = sched_getaffinity(None).ok();
+        let mut here = CpuSet::new();
+        here.set(sched_getcpu());
+        // In vain, both wake up where the kernel likes.
+        let _ = sched_setaffinity(None, &here);
+        let _ = sched_setaffinity(Some(self.id), &here);
+        SharedCore { before }
     }
 
     /// Readable once it has ended.
@@ -113,6 +130,20 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// Keeps the thread that made it on its core.
+pub(super) struct SharedCore {
+    before: Option<CpuSet>,
+}
+
+impl Drop for SharedCore {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            // What could be narrowed can be widened again.
+            let _ = sched_setaffinity(None, before);
+        }
     }
 }
 

@@ -106,6 +106,7 @@ impl Worker {
         let number = self.memory.control().begin(call);
         running.start(CallInProgress::Worker(Arc::clone(&self.memory), number));
         let start = Instant::now();
+        let _one_core = self.process.share_this_core();
         signal(&self.request).map_err(|error| InstanceError::NoWorker(error.to_string()))?;
         let (status, stages) = self.wait(number, start)?;
         match status {
