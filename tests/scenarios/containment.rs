@@ -1,14 +1,23 @@
 //! What a backend does in its own process costs the frame that it held, and nothing else.
 
-use std::{fs, path::Path, process::Command, time::Instant};
+use std::{
+    env, fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
 
 use anyhow::{Context, Result, ensure};
 use segue_tests::{Client, Event, Live, Server, gradient_jpeg, program};
 use serde_json::{Value, json};
 
+/// Frames that are fine after each that is not.
+const GOOD: u32 = 10;
+
 /// A server with the default modes, and one that misbehaves.
 struct Scene {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     server: Server,
 }
 
@@ -33,10 +42,17 @@ impl Scene {
         let overlay = format!("extends = \"base\"\n[modes.lab]\nmodel = \"lab\"\ninstances = 1\n{mode}\n");
         fs::write(folder.path().join("profiles/default.toml"), overlay)?;
         let part = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
-        let places = [part("plugins"), part("models"), part("profiles")];
-        let arguments = ["--plugins", &places[0], "--models", &places[1], "--profiles", &places[2]];
+        let places = [part("plugins"), part("models"), part("profiles"), part("cache")];
+        // Weights were fetched once for all scenarios.
+        fs::create_dir(&places[3])?;
+        if let Some(fetched) = weights() {
+            symlink(fetched, folder.path().join("cache/models"))?;
+        }
+        let arguments =
+            ["--plugins", &places[0], "--models", &places[1], "--profiles", &places[2], "--cache", &places[3]];
         let server = Server::start(&[&arguments[..], &["--set", "capture.min_frame_interval_millis=0"]].concat())?;
-        Ok(Self { _folder: folder, server })
+        while server.get("/v1/modes")?.1.contains("\"state\":\"loading\"") {}
+        Ok(Self { folder, server })
     }
 
     /// A client in the mode that misbehaves.
@@ -47,10 +63,40 @@ impl Scene {
         Ok(client)
     }
 
+    fn footprint(&self) -> Result<Footprint> {
+        let process = format!("/proc/{}", self.server.id());
+        let status = fs::read_to_string(format!("{process}/status"))?;
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
+            line.and_then(|kilobytes| kilobytes.parse::<u64>().ok()).context("a status without memory")
+        };
+        Ok(Footprint {
+            // Without the frames that it shares with workers.
+            memory_kilobytes: field("VmRSS:")? - field("RssShmem:")?,
+            descriptors: fs::read_dir(format!("{process}/fd"))?.count(),
+            workers: self.workers()?.len(),
+        })
+    }
+
     fn workers(&self) -> Result<Vec<String>> {
         let output = Command::new("pgrep").args(["-P", &self.server.id().to_string()]).output()?;
         Ok(String::from_utf8(output.stdout)?.split_whitespace().map(str::to_owned).collect())
     }
+}
+
+/// What the server's process holds.
+#[derive(Debug)]
+struct Footprint {
+    memory_kilobytes: u64,
+    descriptors: usize,
+    workers: usize,
+}
+
+/// Where weights lie that were fetched before.
+fn weights() -> Option<PathBuf> {
+    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")))?;
+    Some(cache.join("segue/models")).filter(|models| models.is_dir())
 }
 
 /// Has the backend misbehave as frames of `width` make it; why the frame was dropped.
@@ -61,6 +107,35 @@ async fn drop_of(client: &mut Client, frame_id: u32, width: u16) -> Result<Strin
     Ok(dropped["message"].as_str().unwrap_or_default().to_owned())
 }
 
+/// Widths of frames, and what becomes of them.
+const CASES: [(u16, &str); 9] = [
+    (101, "panicked: frame"),
+    (102, "frames of this width are not to its taste"),
+    (103, "its mask has class 200, and it has 2 classes"),
+    (111, "process was ended by SIGABRT"),
+    (105, "process was ended by SIGSEGV"),
+    (106, "process was ended by SIG"),
+    (107, "took longer than 1000 ms"),
+    (108, "memory allocation of 10737418240 bytes failed"),
+    (109, "process ended by itself with 3"),
+];
+
+/// Has the backend do its worst, each time with frames in between that are fine. Frames count from `first`.
+async fn misbehave(client: &mut Client, first: u32) -> Result<()> {
+    for (number, (width, reason)) in (first..).step_by(GOOD as usize + 1).zip(CASES) {
+        let said = drop_of(client, number, width).await?;
+        ensure!(said.contains(reason), "{width}: {said}");
+        let start = Instant::now();
+        // A backend that crashes more often than at every tenth frame would be given up.
+        for good in 1..=GOOD {
+            client.frame(number + good, &gradient_jpeg(64, 50)?).await?;
+            assert_eq!(client.result().await?.share(1), 1.0);
+        }
+        ensure!(start.elapsed().as_secs() < 5, "the mode was away for {:?} after {width}", start.elapsed());
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_a_backend_does_costs_the_frame_that_it_held() -> Result<()> {
     let scene = Scene::set("timeout_millis = 1000\nmax_memory_len_bytes = 1073741824")?;
@@ -68,27 +143,73 @@ async fn whatever_a_backend_does_costs_the_frame_that_it_held() -> Result<()> {
     let mut client = scene.client().await?;
     client.frame(0, &gradient_jpeg(64, 50)?).await?;
     client.result().await?;
-    let cases = [
-        (101, "panicked: frame"),
-        (102, "frames of this width are not to its taste"),
-        (103, "its mask has class 200, and it has 2 classes"),
-        (111, "process was ended by SIGABRT"),
-        (105, "process was ended by SIGSEGV"),
-        (106, "process was ended by SIG"),
-        (107, "took longer than 1000 ms"),
-        (108, "memory allocation of 10737418240 bytes failed"),
-        (109, "process ended by itself with 3"),
-    ];
-    for (number, (width, reason)) in (1..).step_by(2).zip(cases) {
-        let said = drop_of(&mut client, number, width).await?;
-        ensure!(said.contains(reason), "{width}: {said}");
-        let start = Instant::now();
-        client.frame(number + 1, &gradient_jpeg(64, 50)?).await?;
-        assert_eq!(client.result().await?.share(1), 1.0);
-        ensure!(start.elapsed().as_secs() < 5, "the mode was away for {:?} after {width}", start.elapsed());
-    }
+    // What the server needs only once, such as the code that starts a worker anew, is there after the first round.
+    misbehave(&mut client, 1).await?;
+    let before = scene.footprint()?;
+    misbehave(&mut client, 1000).await?;
+    let after = scene.footprint()?;
     let flow = bystander.finish().await?;
     ensure!(flow.dropped.is_empty() && flow.answered == flow.sent, "{flow:?}");
+    assert_eq!((before.descriptors, before.workers), (after.descriptors, after.workers));
+    let growth = after.memory_kilobytes as f64 / before.memory_kilobytes as f64;
+    ensure!(growth < 1.05, "{before:?}, {after:?}");
+    for (cause, count) in [("panicked", 2), ("died", 10), ("hung", 2), ("broke_contract", 2), ("failed", 2)] {
+        let metric = format!("segue_backend_failures_total{{mode=\"lab\",cause=\"{cause}\"}}");
+        assert_eq!(scene.server.metric(&metric)?, count, "{cause}");
+    }
+    assert_eq!(scene.server.metric("segue_instance_restarts_total{mode=\"lab\"}")?, 14);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_that_is_cut_short_while_it_is_mapped_costs_its_frame_at_most() -> Result<()> {
+    let scene = Scene::set("")?;
+    let mut client = scene.client().await?;
+    let cut = |path: &Path| fs::OpenOptions::new().write(true).open(path)?.set_len(4096);
+    // The installed file is nobody's but the operator's.
+    cut(&scene.folder.path().join("plugins/libmisbehaving.so"))?;
+    client.frame(0, &gradient_jpeg(64, 50)?).await?;
+    client.result().await?;
+    // The private copy is the server's: whoever cuts it ends the workers, and the mode is gone, and nothing else.
+    for copy in fs::read_dir(scene.folder.path().join("cache/copies"))? {
+        let copy = copy?.path();
+        if copy.to_string_lossy().contains("misbehaving") {
+            cut(&copy)?;
+        }
+    }
+    client.frame(1, &gradient_jpeg(101, 50)?).await?;
+    client.text_of("dropped").await?;
+    client.frame(2, &gradient_jpeg(64, 50)?).await?;
+    let said = client.text_of("dropped").await?;
+    assert_eq!(said["reason"], "backend_failed", "{said}");
+    let mut bystander = Client::connect(scene.server.address()).await?;
+    bystander.frame(1, &gradient_jpeg(64, 50)?).await?;
+    assert_eq!(bystander.result().await?.frame_id, 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_falls_back_while_its_mode_is_away_and_returns() -> Result<()> {
+    let scene = Scene::set("fallback = \"landscape\"")?;
+    let mut client = scene.client().await?;
+    let index =
+        |name: &str| client.hello["modes"].as_array()?.iter().find(|mode| mode["name"] == name)?["index"].as_u64();
+    let (lab, landscape) = (index("lab"), index("landscape"));
+    let said = crash_until(&mut client, "mode").await?;
+    assert_eq!((&said["mode"], &said["state"]), (&json!("landscape"), &json!("ready")));
+    let message = said["message"].as_str().unwrap_or_default();
+    ensure!(message.contains("\"lab\" is unavailable, \"landscape\" answers until it is back"), "{message}");
+    client.frame(1000, &gradient_jpeg(64, 50)?).await?;
+    assert_eq!(Some(client.result().await?.mode.into()), landscape);
+    assert_eq!(scene.server.metric("segue_mode_given_up_total{mode=\"lab\"}")?, 1);
+    // A new build is a new chance: nobody waits for the old one's rest to end.
+    let plugin = scene.folder.path().join("plugins/libmisbehaving.so");
+    fs::write(&plugin, [fs::read(&plugin)?, b"another build".to_vec()].concat())?;
+    let back = client.text_of("mode").await?;
+    assert_eq!((&back["mode"], &back["state"]), (&json!("lab"), &json!("ready")));
+    client.frame(1001, &gradient_jpeg(64, 50)?).await?;
+    let mode: u64 = client.result().await?.mode.into();
+    ensure!(Some(mode) != landscape && Some(mode) != lab, "{mode} is an old build's");
     Ok(())
 }
 
@@ -114,29 +235,36 @@ async fn a_worker_that_is_killed_from_outside_is_replaced() -> Result<()> {
 async fn a_backend_that_keeps_crashing_is_given_up_for_a_while_and_everybody_is_told() -> Result<()> {
     let scene = Scene::set("")?;
     let mut client = scene.client().await?;
-    let jpeg = gradient_jpeg(111, 50)?;
-    let told = async {
-        for frame_id in 0.. {
-            client.frame(frame_id, &jpeg).await?;
-            loop {
-                match client.next().await? {
-                    Event::Text(text) if text["type"] == "dropped" => break,
-                    Event::Text(text) if text["type"] == "modes" && state_of(&text, "lab") == "unavailable" => {
-                        return Ok(text);
-                    }
-                    Event::Text(_) => {}
-                    other => anyhow::bail!("{other:?}"),
-                }
-            }
-        }
-        anyhow::bail!("it went on for ever")
-    };
-    let modes: Value = told.await?;
+    let modes = crash_until(&mut client, "modes").await?;
     let lab = modes["modes"].as_array().and_then(|modes| modes.iter().find(|mode| mode["name"] == "lab"));
     let message = lab.and_then(|lab| lab["message"].as_str()).unwrap_or_default();
     ensure!(message.contains("it crashed again and again") && message.contains("SIGABRT"), "{message}");
     assert_eq!(scene.server.get("/readyz")?.0, 200, "the default mode is none the worse");
     Ok(())
+}
+
+/// Crashes the backend until a text of `kind` comes in which the mode is not ready.
+async fn crash_until(client: &mut Client, kind: &str) -> Result<Value> {
+    let jpeg = gradient_jpeg(111, 50)?;
+    for frame_id in 0..1_000_000 {
+        client.frame(frame_id, &jpeg).await?;
+        let (mut found, mut is_dropped) = (None, false);
+        while !is_dropped {
+            match client.next().await? {
+                Event::Text(text) if text["type"] == "dropped" => is_dropped = true,
+                Event::Text(text) if text["type"] == kind => {
+                    found =
+                        Some(text).filter(|text| kind != "modes" || state_of(text, "lab") == "unavailable").or(found);
+                }
+                Event::Text(_) => {}
+                other => anyhow::bail!("{other:?}"),
+            }
+        }
+        if let Some(found) = found {
+            return Ok(found);
+        }
+    }
+    anyhow::bail!("it went on for ever")
 }
 
 fn state_of<'a>(modes: &'a Value, name: &str) -> &'a str {

@@ -332,8 +332,9 @@ impl Lease {
         match error {
             None => self.model.health().succeeded(),
             Some(error) if error.is_fatal() => {
-                self.instance = None;
+                (self.instance, self.belongings) = (None, None);
                 self.crashed(error);
+                give_back_memory();
             }
             Some(_) => {}
         }
