@@ -1,5 +1,6 @@
 //! Segue's own commands: `cargo xtask serve`, `test`, `new-backend`, `header`, `fuzz`, `bench`.
 
+mod bench;
 mod build;
 mod command;
 mod fuzz;
@@ -14,6 +15,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
+    bench::{Subject, bench},
     build::{Profile, build},
     command::{root, run, tool},
     fuzz::{Shown, fuzz, reproduce},
@@ -69,10 +71,13 @@ enum Command {
         #[arg(long, value_name = "FILE", conflicts_with = "seconds")]
         input: Option<PathBuf>,
     },
-    /// Measure the kernels beside ONNX Runtime in one run
+    /// Measure release builds, each beside a peer or a floor of the same run
     Bench {
-        /// Keep the figures in this file, as JSON
-        #[arg(long, value_name = "FILE")]
+        /// What to measure; all of it when nothing is named
+        #[arg(value_enum)]
+        subjects: Vec<Subject>,
+        /// Keep the figures in this folder, one JSON file each
+        #[arg(long, value_name = "DIR")]
         json: Option<PathBuf>,
     },
 }
@@ -108,14 +113,6 @@ fn run_command(command: Command) -> Result<()> {
         Command::Test { all, steps } => tests::run_steps(all, &steps),
         Command::Fuzz { targets, input: Some(input), .. } => reproduce(&targets, &input),
         Command::Fuzz { targets, seconds, input: None } => fuzz(&targets, seconds, Shown::Progress),
-        Command::Bench { json } => {
-            run(tool(build(Profile::Release)?).args(["models", "pull", "selfie"]))?;
-            let mut bench = tool("cargo");
-            bench.args(["bench", "--package", "segue-selfie"]);
-            if let Some(path) = json {
-                bench.arg("--").arg("--json").arg(root().join(path));
-            }
-            run(&mut bench)
-        }
+        Command::Bench { subjects, json } => bench(&subjects, json.as_deref()),
     }
 }

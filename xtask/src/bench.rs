@@ -1,0 +1,99 @@
+//! `cargo xtask bench`: figures of release builds, each beside a peer or a floor of the same run.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::{
+    build::{Profile, build},
+    command::{output, root, run, tool},
+};
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Subject {
+    /// The kernels beside ONNX Runtime
+    Kernels,
+    /// A call into a worker process beside one in the server's own
+    Isolation,
+    /// The mode beside one whose backend crashes, hangs and lies, beside a calm one
+    Containment,
+    /// New builds of a plugin under load: frames, gaps and memory
+    Swap,
+    /// From the edit of a profile to the limits at every client
+    Reload,
+}
+
+/// Measures the `subjects`, or all when none is named; keeps the figures of each in the folder `json`.
+pub(crate) fn bench(subjects: &[Subject], json: Option<&Path>) -> Result<()> {
+    let program = build(Profile::Release)?;
+    run(tool(&program).args(["models", "pull", "selfie"]))?;
+    if let Some(folder) = json {
+        fs::create_dir_all(root().join(folder)).with_context(|| format!("can't make {}", folder.display()))?;
+    }
+    let chosen = Subject::value_variants().iter().filter(|subject| subjects.is_empty() || subjects.contains(subject));
+    let mut failed = Vec::new();
+    for subject in chosen {
+        let name = subject.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        println!("\n== {name} ==");
+        let file = json.map(|folder| root().join(folder).join(format!("{name}.json")));
+        // One that misses its mark keeps none of the others from being measured.
+        if let Err(error) = subject.measure(&program, file) {
+            eprintln!("{error:#}");
+            failed.push(name);
+        }
+    }
+    anyhow::ensure!(failed.is_empty(), "missed their marks: {}", failed.join(", "));
+    Ok(())
+}
+
+impl Subject {
+    fn measure(self, program: &Path, file: Option<PathBuf>) -> Result<()> {
+        let mut command = match self {
+            Self::Kernels => {
+                let mut command = cargo_bench("segue-selfie", "forward");
+                if let Some(file) = &file {
+                    command.arg("--json").arg(file);
+                }
+                return run(&mut command);
+            }
+            Self::Isolation => {
+                build_misbehaving()?;
+                cargo_bench("segue", "isolation")
+            }
+            Self::Containment => {
+                build_misbehaving()?;
+                let mut command = cargo_bench("segue-tests", "containment");
+                command.env("SEGUE_BIN", program);
+                command
+            }
+            Self::Swap | Self::Reload => {
+                let mut command = tool(program);
+                command.args(["bench", if self == Self::Swap { "swap" } else { "reload" }]);
+                command
+            }
+        };
+        match file {
+            None => run(&mut command),
+            Some(file) => {
+                let figures = output(command.arg("--json"))?;
+                print!("{figures}");
+                Ok(fs::write(file, figures)?)
+            }
+        }
+    }
+}
+
+fn cargo_bench(package: &str, bench: &str) -> std::process::Command {
+    let mut command = tool("cargo");
+    command.args(["bench", "--quiet", "--package", package, "--bench", bench, "--"]);
+    command
+}
+
+fn build_misbehaving() -> Result<()> {
+    run(tool("cargo").args(["build", "--quiet", "--release", "--package", "segue-misbehaving"]))
+}
