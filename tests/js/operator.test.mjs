@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { APPLIED, operatorSet, REJECTED, settled, TOKEN } from './support/fake_admin.mjs';
 
-const reloadsWith = (standing, reloads) => ({ json: { generation: 8, last_reload_successful: standing === null, standing, reloads } });
+const reloadsWith = (standing, reloads, refused = []) => ({
+  json: { generation: 8, last_reload_successful: standing === null, standing, refused, reloads },
+});
 
 /** An operator whose token was accepted. */
 async function signedIn(options) {

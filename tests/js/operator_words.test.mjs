@@ -41,6 +41,15 @@ test('an attempt is told in a line', () => {
   assert.match(standingInWords(rejected), /^Profile lan was rejected at .+\. Generation 8 goes on serving\.$/);
 });
 
+test('a swap is told by its modes', () => {
+  const swap = { ...rejected, trigger: 'swap', modes: ['fast', 'next'] };
+  assert.equal(attemptInWords(swap), 'build of fast, next · generation 8 · other files');
+  assert.equal(outcomeInWords(swap), 'Refused: the new build for fast, next. The old one goes on serving.');
+  assert.equal(outcomeInWords({ ...swap, outcome: 'applied' }), 'Swapped: the build behind fast, next, generation 8.');
+  assert.equal(outcomeInWords({ ...swap, outcome: 'superseded' }), 'Superseded: a newer build for fast, next came before this one was ready.');
+  assert.match(standingInWords(swap), /^A new build for fast, next was refused at .+\. The old one goes on serving\.$/);
+});
+
 test('a change says from what to what', () => {
   const change = (from, to) => changeInWords({ key: 'k', from, to, origin: '' });
   assert.equal(change(50, 40), '50 → 40');

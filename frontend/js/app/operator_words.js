@@ -12,7 +12,7 @@ const LONGEST_VALUE = 200;
 const OUTCOME_WORDS = { applied: 'Applied', rejected: 'Rejected', unchanged: 'Unchanged', superseded: 'Superseded' };
 
 /** @type {Record<string, string>} */
-const TRIGGER_WORDS = { start: 'at the start', file: 'a file was edited', signal: 'by signal', admin: 'by an operator' };
+const TRIGGER_WORDS = { start: 'at the start', file: 'a file was edited', signal: 'by signal', admin: 'by an operator', swap: 'other files' };
 
 /** @type {Record<Deed, string>} */
 const DEED_WORDS = { use: 'Switching the profile …', read: 'Reading the files …' };
@@ -51,7 +51,8 @@ export function deedInWords(deed) {
 }
 
 /** @param {Attempt} attempt */
-export function outcomeInWords({ outcome, profile, generation, changes, faults }) {
+export function outcomeInWords({ outcome, profile, generation, changes, faults, modes }) {
+  if (modes.length > 0) return swapInWords(outcome, modes.join(', '), generation);
   if (outcome === 'applied') return `Applied: ${profile}, generation ${generation}, ${counted(changes.length, 'value')} changed.`;
   if (outcome === 'rejected') return `Rejected: ${profile} has ${counted(faults.length, 'fault')}. Generation ${generation} goes on serving.`;
   if (outcome === 'unchanged') return `Unchanged: ${profile} says what it said before.`;
@@ -63,8 +64,20 @@ export function outcomeInWords({ outcome, profile, generation, changes, faults }
  * @param {Attempt} standing
  * @param {Date} [now]
  */
-export function standingInWords({ profile, generation, at }, now) {
+export function standingInWords({ profile, generation, at, modes }, now) {
+  if (modes.length > 0) return `A new build for ${modes.join(', ')} was refused at ${timeInWords(at, now)}. The old one goes on serving.`;
   return `Profile ${profile} was rejected at ${timeInWords(at, now)}. Generation ${generation} goes on serving.`;
+}
+
+/**
+ * @param {string} outcome
+ * @param {string} modes
+ * @param {number} generation
+ */
+function swapInWords(outcome, modes, generation) {
+  if (outcome === 'rejected') return `Refused: the new build for ${modes}. The old one goes on serving.`;
+  if (outcome === 'superseded') return `Superseded: a newer build for ${modes} came before this one was ready.`;
+  return `Swapped: the build behind ${modes}, generation ${generation}.`;
 }
 
 /** @param {string} outcome */
@@ -79,8 +92,8 @@ export function tookInWords({ tookMillis }) {
 }
 
 /** @param {Attempt} attempt */
-export function attemptInWords({ profile, generation, trigger }) {
-  return `${profile} · generation ${generation} · ${TRIGGER_WORDS[trigger] ?? trigger}`;
+export function attemptInWords({ profile, generation, trigger, modes }) {
+  return `${modes.length > 0 ? `build of ${modes.join(', ')}` : profile} · generation ${generation} · ${TRIGGER_WORDS[trigger] ?? trigger}`;
 }
 
 /** @param {Change} change */

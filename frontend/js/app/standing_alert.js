@@ -8,7 +8,7 @@ import { part, texts } from './part.js';
 
 const MOST_FAULTS = 3;
 
-/** Over the stage, for whoever holds the admin token: an edit that was rejected and that nobody has mended yet. */
+/** Over the stage, for whoever holds the admin token: an edit or a build that was refused and that nobody has mended yet. */
 export class StandingAlert {
   #root;
   #alert;

@@ -64,9 +64,9 @@ export class Operator {
     return this.#reloads;
   }
 
-  /** The rejected edit that nobody has mended yet. */
+  /** The rejected edit that nobody has mended yet; else a build that was refused. */
   get standing() {
-    return this.#reloads?.standing ?? null;
+    return this.#reloads?.standing ?? this.#reloads?.refused[0] ?? null;
   }
 
   /** Why there is nothing to show, or nothing newer. */

@@ -7,10 +7,11 @@
  * @property {unknown} to Null where the key is gone.
  * @property {string} origin Where the new value is written.
  *
- * @typedef {object} Attempt One reading of the profile's files, and what became of it.
+ * @typedef {object} Attempt One reading of the profile's files, or of the build behind a mode, and what became of it.
  * @property {number} number Counted since the server started.
  * @property {string} at ISO 8601.
- * @property {string} trigger `start`, `file`, `signal` or `admin`.
+ * @property {string} trigger `start`, `file`, `signal`, `admin` or `swap`.
+ * @property {string[]} modes Those whose build was to be swapped; none when it was the profile's.
  * @property {string} profile
  * @property {string} outcome `applied`, `rejected`, `unchanged` or `superseded`.
  * @property {number} generation In force after it.
@@ -21,6 +22,7 @@
  * @typedef {object} Reloads
  * @property {number} generation In force now.
  * @property {Attempt | null} standing The rejected edit that nobody has mended yet.
+ * @property {Attempt[]} refused Builds that were refused and still lie there.
  * @property {Attempt[]} attempts The newest first.
  *
  * @typedef {object} Admission What a holder of the admin token is told first.
@@ -38,6 +40,7 @@ export function readReloads(fields) {
   return {
     generation: number(fields, 'generation'),
     standing: fields.standing == null ? null : readAttempt(fields.standing),
+    refused: list(fields.refused).map(readAttempt),
     attempts: list(fields.reloads).map(readAttempt),
   };
 }
@@ -60,6 +63,7 @@ export function readAttempt(value) {
     number: number(fields, 'number'),
     at: string(fields, 'at'),
     trigger: optionalString(fields, 'trigger'),
+    modes: list(fields.modes).map(String),
     profile: string(fields, 'profile'),
     outcome: string(fields, 'outcome'),
     generation: number(fields, 'generation'),
