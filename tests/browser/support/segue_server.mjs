@@ -19,12 +19,13 @@ export class SegueServer {
   }
 
   /**
-   * @param {{ port?: number, profiles?: string, profile?: string, set?: string[] }} [options] `profiles` is a directory,
-   *   `set` has `key=value` pairs.
+   * @param {{ port?: number, profiles?: string, plugins?: string, profile?: string, set?: string[] }} [options] `profiles`
+   *   and `plugins` are directories, `set` has `key=value` pairs.
    */
-  static async start({ port = 0, profiles, profile, set = [] } = {}) {
+  static async start({ port = 0, profiles, plugins, profile, set = [] } = {}) {
     const options = [
       ...(profiles ? ['--profiles', profiles] : []),
+      ...(plugins ? ['--plugins', plugins] : []),
       ...(profile ? ['--profile', profile] : []),
       ...set.flatMap((pair) => ['--set', pair]),
     ];
