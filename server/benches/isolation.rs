@@ -42,9 +42,9 @@ fn compare(is_json: bool) -> Result<(), Failure> {
         .map_err(|error| format!("{}: {error}; `cargo xtask bench isolation` builds it", path.display()))?;
     let folder = tempfile::tempdir()?;
     let copies = Copies::new(folder.path());
-    let limits = WorkerLimits { timeout_millis: 10_000, memory_len_bytes: 1 << 30 };
-    let mut here = Instance::create(&Build::of(&file, &copies, None)?, &model())?;
-    let mut there = Instance::create(&Build::of(&file, &copies, Some(limits))?, &model())?;
+    let limits = WorkerLimits { timeout_millis: 10_000, load_timeout_millis: 10_000, memory_len_bytes: 1 << 30 };
+    let mut here = Instance::create(&Build::of(&file, &copies, None)?, &model(), &|| true)?;
+    let mut there = Instance::create(&Build::of(&file, &copies, Some(limits))?, &model(), &|| true)?;
     let (mut micros_here, mut micros_there) = (Vec::with_capacity(CALLS), Vec::with_capacity(CALLS));
     for number in 0..WARM_UP + CALLS {
         let (one, other) = (call(&mut here)?, call(&mut there)?);

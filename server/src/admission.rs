@@ -134,7 +134,7 @@ mod tests {
     fn mode(name: &str) -> Arc<Mode> {
         let settings = serde_json::from_str(r#"{"model": "any"}"#).expect("all other keys have defaults");
         let files = Err(ModeFault { key: "model", reason: "there is none".into() });
-        Arc::new(Mode::new(name.into(), settings, Artifacts { entry: None, files }, 0))
+        Arc::new(Mode::new(name.into(), settings, Artifacts { entry: None, files, golden: None }, 0))
     }
 
     #[tokio::test]

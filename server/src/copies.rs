@@ -13,6 +13,9 @@ use std::{
 
 use crate::file;
 
+/// How much of an original's name is kept, from its end.
+const LONGEST_NAME_LEN_BYTES: usize = 100;
+
 /// A directory of private copies. Several servers may share it.
 #[derive(Clone, Debug)]
 pub struct Copies {
@@ -44,39 +47,44 @@ impl Copies {
 
     /// A copy of the file `original`, whose content has this SHA-256.
     pub fn keep(&self, original: &Path, sha256: &str) -> Result<Arc<PrivateCopy>, CopyError> {
-        let name = original.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let mut name = original.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        // A file system takes names of 255 bytes.
+        name.drain(..name.floor_char_boundary(name.len().saturating_sub(LONGEST_NAME_LEN_BYTES)));
         let path = self.directory.join(format!("{sha256}-{name}"));
         let failed = |source| CopyError::Write { path: path.clone(), source };
-        // Another server may remove a copy between our making it and our locking it: then it is made again.
-        loop {
-            if let Some(copy) = find(&path, sha256) {
-                return Ok(Arc::new(copy));
-            }
-            self.sweep();
-            let copied = self.copy(original, &path).map_err(failed)?;
-            if copied != sha256 {
-                // The file has the name of another content: nobody may find it there.
-                let _ = fs::remove_file(&path);
-                return Err(CopyError::Changed);
-            }
+        let _alone = self.lock().map_err(failed)?;
+        if let Some(copy) = find(&path, sha256) {
+            return Ok(Arc::new(copy));
         }
+        self.sweep();
+        self.copy(original, &path, sha256)?;
+        find(&path, sha256).map(Arc::new).ok_or(CopyError::Changed)
     }
 
-    /// Copies by rename, so that nobody ever sees half a file; the SHA-256 of what was copied.
-    fn copy(&self, original: &Path, path: &Path) -> io::Result<String> {
+    /// Keeps other threads and other servers from making and removing copies meanwhile.
+    fn lock(&self) -> io::Result<File> {
         fs::create_dir_all(&self.directory)?;
-        let mut copy = tempfile::NamedTempFile::new_in(&self.directory)?;
-        copy.as_file().lock_shared()?;
-        io::copy(&mut file::open(original)?, &mut copy)?;
-        let sha256 = file::sha256(copy.path())?;
-        copy.persist(path)?;
-        Ok(sha256)
+        let lock = File::create(self.directory.join(".lock"))?;
+        lock.lock()?;
+        Ok(lock)
+    }
+
+    /// Copies by rename, so that nobody ever sees half a file.
+    fn copy(&self, original: &Path, path: &Path, sha256: &str) -> Result<(), CopyError> {
+        let failed = |source| CopyError::Write { path: path.to_owned(), source };
+        let mut copy = tempfile::NamedTempFile::new_in(&self.directory).map_err(failed)?;
+        let mut original = file::open(original).map_err(failed)?;
+        io::copy(&mut original, copy.as_file_mut()).map_err(failed)?;
+        if file::sha256(copy.path()).map_err(failed)? != sha256 {
+            return Err(CopyError::Changed);
+        }
+        copy.persist(path).map(drop).map_err(|error| failed(error.error))
     }
 
     /// Removes what nobody uses.
     fn sweep(&self) {
         let Ok(entries) = fs::read_dir(&self.directory) else { return };
-        for path in entries.flatten().map(|entry| entry.path()) {
+        for path in entries.flatten().map(|entry| entry.path()).filter(|path| !path.ends_with(".lock")) {
             let is_unused = file::open(&path).is_ok_and(|file| file.try_lock().is_ok() && is_at(&file, &path));
             if is_unused {
                 // Another server may have been faster.
@@ -122,8 +130,7 @@ mod tests {
         let first = keep("first")?;
         let (second, path) = (keep("second")?, first.path().to_owned());
         assert_eq!(fs::read(&path)?, b"first", "it is in use");
-        let other_server = Copies::new(folder.path().join("copies"));
-        other_server.sweep();
+        Copies::new(folder.path().join("copies")).sweep();
         assert!(path.exists() && second.path().exists(), "another server sees that");
         drop((first, second));
         keep("third")?;
@@ -138,7 +145,7 @@ mod tests {
         fs::write(&original, "now")?;
         let copies = Copies::new(folder.path().join("copies"));
         assert!(matches!(copies.keep(&original, &"0".repeat(64)), Err(CopyError::Changed)));
-        assert_eq!(fs::read_dir(folder.path().join("copies"))?.count(), 0);
+        assert_eq!(fs::read_dir(folder.path().join("copies"))?.count(), 1, "nothing but the lock");
         Ok(())
     }
 }

@@ -294,12 +294,13 @@ fn is_alive(process: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_reaches_neither_the_network_nor_files() -> Result<()> {
+async fn a_worker_reaches_neither_the_network_nor_files_nor_other_processes() -> Result<()> {
     let scene = Scene::set("")?;
     let mut client = scene.client().await?;
     let said = drop_of(&mut client, 1, 110).await?;
     ensure!(said.contains("network: Err(Os { code: 1, kind: PermissionDenied"), "{said}");
     ensure!(said.contains("read: Ok(true)"), "{said}");
+    ensure!(said.contains("start: Err(Os { code: 1,") && said.contains("signal: (-1, -1)"), "{said}");
     if said.contains("write: Ok") {
         eprintln!("SKIPPED: this kernel has no landlock, so a worker may write files");
     }

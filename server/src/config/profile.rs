@@ -19,7 +19,7 @@ pub struct Profile {
     /// Where the server listens, and what it starts with.
     #[garde(dive)]
     pub server: ServerSettings,
-    /// How edits of profiles are noticed.
+    /// How edits of profiles, plugins and models are noticed.
     #[garde(dive)]
     pub reload: ReloadSettings,
     /// What every client is asked to send.
@@ -193,6 +193,10 @@ pub struct ModeSettings {
     #[serde(default = "ten_seconds")]
     #[garde(range(min = 10, max = 600_000))]
     pub timeout_millis: u64,
+    /// Longest time in which such a process may load and warm up its model, in milliseconds; then it is ended.
+    #[serde(default = "two_minutes")]
+    #[garde(range(min = 100, max = 3_600_000))]
+    pub load_timeout_millis: u64,
     /// Most memory of such a process, in bytes.
     #[serde(default = "four_gib")]
     #[garde(range(min = 67_108_864_u64, max = 1_099_511_627_776_u64))]
@@ -320,6 +324,10 @@ fn one() -> u32 {
 
 fn ten_seconds() -> u64 {
     10_000
+}
+
+fn two_minutes() -> u64 {
+    120_000
 }
 
 fn four_gib() -> u64 {

@@ -35,6 +35,8 @@ pub struct App {
     seats: Arc<Seats>,
     /// One permit for each single picture that is worked on at a time.
     uploads: Arc<Semaphore>,
+    /// One permit for each listing of a directory at a time: they share their threads with frames.
+    listings: Arc<Semaphore>,
 }
 
 /// Serves `service` on `listener` until `stop` is done and every session has ended.
@@ -58,7 +60,7 @@ pub async fn serve(
 }
 
 fn router(service: Arc<Service>, seats: Arc<Seats>) -> Router {
-    let app = App { service, seats, uploads: Arc::new(Semaphore::new(1)) };
+    let app = App { service, seats, uploads: Arc::new(Semaphore::new(1)), listings: Arc::new(Semaphore::new(1)) };
     let admin = Router::new()
         .route("/", get(admin::overview))
         .route("/profile", post(admin::switch_profile))

@@ -19,14 +19,14 @@ pub(super) async fn plugins(State(app): State<App>) -> Result<Json<Value>, Refus
                 json!({
                     "file": found.path.to_string_lossy(), "name": told.name, "version": told.version,
                     "build": told.build, "abi": format!("{}.{}", told.abi.0, told.abi.1), "sha256": plugin.sha256,
-                    "is_behind": found.is_behind, "modes": serves.map(|mode| describe(mode)).collect::<Vec<_>>(),
+                    "is_behind": found.is_behind.map(|path| path.to_string_lossy().into_owned()), "modes": serves.map(|mode| describe(mode)).collect::<Vec<_>>(),
                 })
             }
             Err(reason) => json!({ "file": found.path.to_string_lossy(), "refused": reason.to_string() }),
         };
         Ok(registry.plugins()?.into_iter().map(entry_of).collect::<Vec<_>>())
     };
-    let plugins: Vec<Value> = read("plugin", list).await?;
+    let plugins: Vec<Value> = read(&app, "plugin", list).await?;
     Ok(Json(json!({ "plugins": plugins })))
 }
 
@@ -50,7 +50,7 @@ pub(super) async fn models(State(app): State<App>) -> Result<Json<Value>, Refusa
         };
         Ok(catalog.names().map_err(io::Error::other)?.into_iter().map(entry_of).collect::<Vec<_>>())
     };
-    let models: Vec<Value> = read("model", list).await?;
+    let models: Vec<Value> = read(&app, "model", list).await?;
     Ok(Json(json!({ "models": models })))
 }
 
@@ -65,9 +65,12 @@ fn describe(mode: &Mode) -> Value {
 
 /// Reads a directory off the threads that serve clients: it may be one of a network.
 async fn read<T: Send + 'static>(
+    app: &App,
     what: &str,
     list: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, Refusal> {
+    // Nobody closes the semaphore.
+    let _turn = app.listings.acquire().await;
     let listed = tokio::task::spawn_blocking(list).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     listed.map_err(|error| Refusal {
         status: StatusCode::INTERNAL_SERVER_ERROR,

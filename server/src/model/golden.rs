@@ -1,6 +1,6 @@
 //! A model's golden frame: a picture, and the mask that a build has to make of it before it serves.
 
-use std::{fs::File, io::BufReader, path::Path};
+use std::{io::BufReader, path::Path};
 
 use serde::Deserialize;
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
@@ -69,7 +69,7 @@ fn picture(path: &Path) -> Result<(Vec<u8>, u32, u32), String> {
 
 fn mask(path: &Path) -> Result<(Vec<u8>, u32, u32), String> {
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let file = File::open(path).map_err(|error| failed(&error))?;
+    let file = file::open(path).map_err(|error| failed(&error))?;
     let mut reader = png::Decoder::new(BufReader::new(file)).read_info().map_err(|error| failed(&error))?;
     let info = reader.info();
     let (width_px, height_px) = (info.width, info.height);

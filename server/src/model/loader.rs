@@ -1,15 +1,17 @@
 //! From what lies in the directories to a model that is ready to serve.
 
 use std::{
+    fs,
     path::PathBuf,
     sync::{Mutex, PoisonError},
     thread,
+    time::SystemTime,
 };
 
 use super::{Catalog, CatalogEntry, LoadedModel, ModeError, ModeFault, Places, Variant, shelf::Shelf};
 use crate::{
     config::{Isolation, ModeSettings},
-    plugin_host::{Build, Descriptor, FoundPlugin, ModelSpec, PluginFile, WorkerLimits},
+    plugin_host::{Build, Descriptor, FoundPlugin, ModelSpec, PluginFile, WeightsFile, WorkerLimits},
 };
 
 /// What a mode is made of: the catalog's entry and the files. Two that are equal make the same model.
@@ -19,6 +21,8 @@ pub struct Artifacts {
     pub entry: Option<CatalogEntry>,
     /// The files, or why they can't be used.
     pub files: Result<ModelFiles, ModeFault>,
+    /// SHA-256 of the golden picture and its mask; `None` of one that can't be read.
+    pub golden: Option<[Option<String>; 2]>,
 }
 
 impl std::fmt::Display for Artifacts {
@@ -62,6 +66,9 @@ pub enum Weights {
     },
 }
 
+/// Whether somebody still waits for what is being loaded.
+pub(super) type Wanted<'a> = dyn Fn() -> bool + 'a;
+
 /// Loads modes; what two modes need alike is fetched and opened once.
 pub(super) struct Loader {
     pub(super) places: Places,
@@ -87,10 +94,31 @@ impl Loader {
         match self.catalog.entry(&settings.model) {
             Ok(entry) => {
                 let files = self.files(settings, &entry).map_err(|error| error.fault(settings));
-                Artifacts { entry: Some(entry), files }
+                let hash = |file: &str| self.shelf.hash(&self.places.models.join(file)).ok();
+                let golden = entry.golden.as_ref().map(|golden| [hash(&golden.picture), hash(&golden.mask)]);
+                Artifacts { entry: Some(entry), files, golden }
             }
-            Err(error) => Artifacts { entry: None, files: Err(ModeError::from(error).fault(settings)) },
+            Err(error) => {
+                let fault = ModeError::from(error).fault(settings);
+                Artifacts { entry: None, files: Err(fault), golden: None }
+            }
         }
+    }
+
+    /// When what `artifacts` are was last written: a build that was refused is tried again when it is written again.
+    pub(super) fn written(&self, settings: &ModeSettings, artifacts: &Artifacts) -> Vec<Option<SystemTime>> {
+        let models = &self.places.models;
+        let mut paths = vec![models.join(format!("{}.toml", settings.model))];
+        if let Ok(ModelFiles { plugin, weights }) = &artifacts.files {
+            paths.push(plugin.path.clone());
+            paths.extend(match weights {
+                Weights::Own { path, .. } => Some(path.clone()),
+                Weights::None | Weights::Fetched(_) => None,
+            });
+        }
+        let golden = artifacts.entry.as_ref().and_then(|entry| entry.golden.as_ref());
+        paths.extend(golden.into_iter().flat_map(|golden| [models.join(&golden.picture), models.join(&golden.mask)]));
+        paths.iter().map(|path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok()).collect()
     }
 
     fn files(&self, settings: &ModeSettings, entry: &CatalogEntry) -> Result<ModelFiles, ModeError> {
@@ -140,12 +168,18 @@ impl Loader {
     }
 
     /// Loads, checks and warms up the model that is made of `artifacts`.
-    pub(super) fn load(&self, settings: &ModeSettings, artifacts: &Artifacts) -> Result<LoadedModel, ModeFault> {
+    /// Gives up when nobody wants it any more.
+    pub(super) fn load(
+        &self,
+        settings: &ModeSettings,
+        artifacts: &Artifacts,
+        is_wanted: &Wanted<'_>,
+    ) -> Result<LoadedModel, ModeFault> {
         let files = artifacts.files.clone()?;
         let Some(entry) = &artifacts.entry else {
             return Err(ModeFault::of("model", "the catalog has no entry for it"));
         };
-        self.load_from(settings, entry, files).map_err(|error| error.fault(settings))
+        self.load_from(settings, entry, files, is_wanted).map_err(|error| error.fault(settings))
     }
 
     fn load_from(
@@ -153,22 +187,27 @@ impl Loader {
         settings: &ModeSettings,
         entry: &CatalogEntry,
         files: ModelFiles,
+        is_wanted: &Wanted<'_>,
     ) -> Result<LoadedModel, ModeError> {
         let mut own_weights = None;
         let weights = match files.weights {
             Weights::None => None,
-            Weights::Fetched(variant) => Some(self.fetched(&settings.model, entry, &variant)?),
+            Weights::Fetched(variant) => {
+                let path = self.fetched(&settings.model, entry, &variant)?;
+                Some(WeightsFile { path, sha256: variant.sha256.to_lowercase() })
+            }
             Weights::Own { path, sha256 } => {
                 let copy =
                     self.places.copies().keep(&path, &sha256).map_err(|source| ModeError::Copy { path, source })?;
                 let path = copy.path().to_owned();
                 own_weights = Some(copy);
-                Some(path)
+                Some(WeightsFile { path, sha256 })
             }
         };
         let limits = match settings.isolation {
             Isolation::Process => Some(WorkerLimits {
                 timeout_millis: settings.timeout_millis,
+                load_timeout_millis: settings.load_timeout_millis,
                 memory_len_bytes: settings.max_memory_len_bytes,
             }),
             Isolation::InProcess => None,
@@ -189,7 +228,7 @@ impl Loader {
             Some(golden) => golden.check(&self.places.models, instance),
             None => Ok(()),
         };
-        LoadedModel::load(build, spec, instance_count(settings), own_weights, golden)
+        LoadedModel::load(build, spec, instance_count(settings), own_weights, golden, is_wanted)
             .map_err(|source| ModeError::Load { backend: entry.backend.clone(), model: settings.model.clone(), source })
     }
 

@@ -19,7 +19,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, Weak},
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::sync::watch;
@@ -267,6 +267,11 @@ impl Registry {
         mode
     }
 
+    /// When what `artifacts` of `mode` are was last written.
+    pub fn written(&self, mode: &Mode, artifacts: &Artifacts) -> Vec<Option<SystemTime>> {
+        self.loading.loader.written(&mode.settings, artifacts)
+    }
+
     /// What `mode` would be made of now.
     pub fn artifacts(&self, mode: &Mode) -> Artifacts {
         self.loading.loader.artifacts(&mode.settings)
@@ -305,14 +310,20 @@ impl Registry {
 impl Loading {
     /// Loads `mode` on a thread of its own.
     fn start(&self, mode: &Arc<Mode>) {
-        let (loading, mode) = (self.clone(), Arc::clone(mode));
+        let (loading, weak) = (self.clone(), Arc::downgrade(mode));
+        let (settings, artifacts) = (mode.settings.clone(), mode.artifacts.clone());
         thread::spawn(move || {
-            let settings = &mode.settings;
-            match catch_unwind(AssertUnwindSafe(|| loading.loader.load(settings, &mode.artifacts))) {
+            // A mode that nobody holds any more was superseded.
+            let is_wanted = || weak.strong_count() > 0;
+            let load = || loading.loader.load(&settings, &artifacts, &is_wanted);
+            let loaded = catch_unwind(AssertUnwindSafe(load));
+            let Some(mode) = weak.upgrade() else { return };
+            match loaded {
                 Ok(Ok(model)) => loading.serve(&mode, model),
-                Ok(Err(fault)) => mode.set_unavailable(fault),
+                Ok(Err(fault)) => loading.take_away(&mode, fault, None),
                 Err(_panic) => {
-                    mode.set_unavailable(ModeFault::of("model", "loading it panicked; the log has the message"))
+                    let fault = ModeFault::of("model", "loading it panicked; the log has the message");
+                    loading.take_away(&mode, fault, None);
                 }
             }
             loading.tell(&mode);
@@ -323,6 +334,26 @@ impl Loading {
         mode.set(ModeState::Loading);
         self.tell(mode);
         self.start(mode);
+    }
+
+    /// Says that `mode` can't serve, and tries it again later if that is so still. `model` is what served until now: as long
+    /// as it is there, so are the private copies that it is made of.
+    fn take_away(&self, mode: &Arc<Mode>, fault: ModeFault, model: Option<Arc<LoadedModel>>) {
+        let fault = Arc::new(fault);
+        mode.set(ModeState::Unavailable(Arc::clone(&fault)));
+        let (loading, weak) = (self.clone(), Arc::downgrade(mode));
+        thread::spawn(move || {
+            thread::sleep(REST_OF_A_MODE);
+            let Some(mode) = weak.upgrade().filter(|mode| mode.is_in_force()) else { return };
+            if matches!(mode.state(), ModeState::Unavailable(now) if Arc::ptr_eq(&now, &fault)) {
+                loading.start_again(&mode);
+                // Until the copies are in use again.
+                while let ModeState::Loading = mode.state() {
+                    thread::sleep(Duration::from_millis(100));
+                }
+            }
+            drop(model);
+        });
     }
 
     fn serve(&self, mode: &Arc<Mode>, model: LoadedModel) {
@@ -337,18 +368,13 @@ impl Loading {
         let Some(mode) = mode.upgrade() else { return };
         let seconds = REST_OF_A_MODE.as_secs();
         self.metrics.count_given_up(&mode.name);
-        mode.set_unavailable(ModeFault::of(
-            "model",
-            format!("it crashed again and again, the last time: {reason}; it is tried again every {seconds} s"),
-        ));
+        let model = match mode.state() {
+            ModeState::Ready(model) => Some(model),
+            ModeState::Loading | ModeState::Unavailable(_) => None,
+        };
+        let what = format!("it crashed again and again, the last time: {reason}; it is tried again every {seconds} s");
+        self.take_away(&mode, ModeFault::of("model", what), model);
         self.tell(&mode);
-        let (loading, weak) = (self.clone(), Arc::downgrade(&mode));
-        thread::spawn(move || {
-            thread::sleep(REST_OF_A_MODE);
-            if let Some(mode) = weak.upgrade() {
-                loading.start_again(&mode);
-            }
-        });
     }
 
     fn tell(&self, mode: &Mode) {
@@ -369,5 +395,5 @@ pub fn try_load(places: &Places, settings: &ModeSettings) -> Result<(), ModeFaul
         let what = format!("{} is not here; run `segue models pull {}`", variant.file, settings.model);
         return Err(ModeFault::of("model", what));
     }
-    loader.load(&settings, &artifacts).map(drop)
+    loader.load(&settings, &artifacts, &|| true).map(drop)
 }

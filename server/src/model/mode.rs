@@ -2,15 +2,22 @@
 
 use std::{
     any::Any,
+    sync::mpsc::{SendError, sync_channel},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
+    time::Duration,
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::{catalog::CatalogEntry, health::Health, loader::Artifacts};
+use super::{
+    catalog::CatalogEntry,
+    health::Health,
+    loader::{Artifacts, Wanted},
+};
 use crate::{
     config::ModeSettings,
     copies::PrivateCopy,
@@ -193,6 +200,7 @@ pub struct LoadedModel {
     /// SHA-256 of the plugin's file.
     pub build: String,
     instance_count: usize,
+    missing: Missing,
     plugin: Build,
     spec: ModelSpec,
     /// A lab's own weights, which an instance that is started again reads again.
@@ -210,6 +218,33 @@ type Idle = (Instance, Belongings);
 /// What those who use an instance keep from frame to frame; it goes when the instance goes.
 type Belongings = Option<Box<dyn Any + Send>>;
 
+/// How many instances there are to be started anew, and how many of those are being started.
+#[derive(Default)]
+struct Missing(Mutex<(usize, usize)>);
+
+impl Missing {
+    fn lost(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
+    }
+
+    /// Whether one of them may be started now.
+    fn begin(&self) -> bool {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let may_begin = counts.1 < counts.0;
+        counts.1 += usize::from(may_begin);
+        may_begin
+    }
+
+    fn end(&self, is_there: bool) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.1 -= 1;
+        counts.0 -= usize::from(is_there);
+    }
+}
+
+/// A frame waits so long for an instance that is started anew.
+const RESTART_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Who is told of what goes wrong with a model's instances.
 pub(super) struct Watcher {
     pub(super) mode: Arc<str>,
@@ -226,16 +261,18 @@ impl LoadedModel {
         count: usize,
         weights: Option<Arc<PrivateCopy>>,
         check: impl FnOnce(&mut Instance) -> Result<(), String>,
+        is_wanted: &Wanted<'_>,
     ) -> Result<Self, InstanceError> {
-        let mut first = Instance::create(&plugin, &spec)?;
+        let mut first = Instance::create(&plugin, &spec, is_wanted)?;
         check(&mut first).map_err(InstanceError::Failed)?;
         let info = first.info().clone();
-        let others = (1..count).map(|_| Instance::create(&plugin, &spec));
+        let others = (1..count).map(|_| Instance::create(&plugin, &spec, is_wanted));
         let instances = std::iter::once(Ok(first)).chain(others).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             info,
             build: plugin.sha256().to_owned(),
             instance_count: count,
+            missing: Missing::default(),
             permits: Arc::new(Semaphore::new(count)),
             free: Mutex::new(instances.into_iter().map(|instance| (instance, Belongings::default())).collect()),
             health: Mutex::default(),
@@ -270,7 +307,7 @@ impl Drop for LoadedModel {
         tracing::info!(model = self.spec.name, build = &self.build[..12], "Model is drained and let go");
         // Whoever was the last to use it serves clients; what a plugin does at its end may take long.
         let instances = std::mem::take(&mut *self.free.lock().unwrap_or_else(PoisonError::into_inner));
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             drop(instances);
             give_back_memory();
         });
@@ -315,13 +352,28 @@ impl Lease {
         if let Some(reason) = self.model.health().resting() {
             return Err(InstanceError::Resting(reason.to_owned()));
         }
-        let started = Instance::create(&self.model.plugin, &self.model.spec);
-        match (&started, self.model.watcher.get()) {
-            (Ok(_), Some(watcher)) => watcher.metrics.count_restart(&watcher.mode),
-            (Ok(_), None) => {}
-            (Err(error), _) => self.crashed(error),
+        if !self.model.missing.begin() {
+            return Err(InstanceError::Resting("it is being loaded".into()));
         }
-        started
+        let (done, started) = sync_channel(0);
+        let model = Arc::clone(&self.model);
+        thread::spawn(move || {
+            let weak = Arc::downgrade(&model);
+            // The frame's lease holds the model, too, but not for long.
+            let is_wanted = move || weak.strong_count() > 1;
+            let started = Instance::create(&model.plugin, &model.spec, &is_wanted);
+            model.missing.end(started.is_ok());
+            if let (Ok(_), Some(watcher)) = (&started, model.watcher.get()) {
+                watcher.metrics.count_restart(&watcher.mode);
+            }
+            if let Err(SendError(Ok(instance))) = done.send(started) {
+                model.free.lock().unwrap_or_else(PoisonError::into_inner).push((instance, None));
+            }
+        });
+        let started = started.recv_timeout(RESTART_PATIENCE).unwrap_or_else(|_late| {
+            Err(InstanceError::Resting(format!("it takes longer than {} s to load", RESTART_PATIENCE.as_secs())))
+        });
+        started.inspect_err(|error| self.crashed(error))
     }
 
     /// Says how the call went. After a crash nobody knows what state the instance is in: it is destroyed.
@@ -333,6 +385,7 @@ impl Lease {
             None => self.model.health().succeeded(),
             Some(error) if error.is_fatal() => {
                 (self.instance, self.belongings) = (None, None);
+                self.model.missing.lost();
                 self.crashed(error);
                 give_back_memory();
             }

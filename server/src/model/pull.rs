@@ -15,7 +15,7 @@ use super::catalog::{CatalogEntry, Source, Variant};
 use crate::file;
 
 /// The largest file that is unpacked from a package.
-const MAX_WEIGHTS_LEN_BYTES: u64 = 8 << 30;
+pub(super) const LARGEST_WEIGHTS_LEN_BYTES: u64 = 8 << 30;
 
 /// Why a model's files are not there.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +85,7 @@ impl WeightsCache {
     pub fn install(&self, model: &str, entry: &CatalogEntry, path: &Path) -> Result<Vec<String>, PullError> {
         let file_error = |source| PullError::File { path: path.to_owned(), source };
         let variants: Vec<_> = entry.variants.values().collect();
-        let content = file::read(path, MAX_WEIGHTS_LEN_BYTES).map_err(file_error)?;
+        let content = file::read(path, LARGEST_WEIGHTS_LEN_BYTES).map_err(file_error)?;
         let hash = sha256(&content);
         let candidates = match variants.iter().find(|variant| variant.sha256.eq_ignore_ascii_case(&hash)) {
             Some(variant) => vec![(variant.file.clone(), content)],
@@ -190,7 +190,7 @@ fn base_name(path: &Path) -> String {
 
 fn read_limited(entry: impl Read) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    entry.take(MAX_WEIGHTS_LEN_BYTES).read_to_end(&mut content)?;
+    entry.take(LARGEST_WEIGHTS_LEN_BYTES).read_to_end(&mut content)?;
     Ok(content)
 }
 

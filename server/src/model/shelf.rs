@@ -8,6 +8,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use super::pull::LARGEST_WEIGHTS_LEN_BYTES;
 use crate::{
     file::{self, Stamp},
     plugin_host::{CheckError, FoundPlugin, PluginFile, find_with, libraries},
@@ -46,11 +47,21 @@ impl Shelf {
     /// The path and the SHA-256 of the weights `name`, if they lie beside the catalog's entries.
     pub(super) fn weights(&self, name: &str) -> io::Result<Option<(PathBuf, String)>> {
         let path = self.models.join(name);
-        match self.hashed.get(&path, || file::sha256(&path)) {
+        match self.hash(&path) {
             Ok(sha256) => Ok(Some((path, sha256))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The SHA-256 of a file, which may be as large as weights are.
+    pub(super) fn hash(&self, path: &Path) -> io::Result<String> {
+        let len_bytes = fs::metadata(path)?.len();
+        if len_bytes > LARGEST_WEIGHTS_LEN_BYTES {
+            let what = format!("it has {len_bytes} bytes, and weights at most {LARGEST_WEIGHTS_LEN_BYTES}");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+        }
+        self.hashed.get(path, || file::sha256(path))
     }
 
     /// Its directories, and every file in them that may matter.

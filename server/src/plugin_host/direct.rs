@@ -43,7 +43,8 @@ impl Direct {
     pub(super) fn create(library: &Arc<Library>, spec: &ModelSpec) -> Result<Self, InstanceError> {
         let create = library.plugin.create.ok_or(InstanceError::Incomplete("create"))?;
         let slot = library.host.take_slot().ok_or(InstanceError::TooMany)?;
-        let weights = spec.weights.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+        let weights =
+            spec.weights.as_ref().map(|weights| weights.path.to_string_lossy().into_owned()).unwrap_or_default();
         let labels: Vec<_> = spec.classes.iter().map(|(label, _)| abi::Text::borrow(label)).collect();
         let palette: Vec<_> =
             spec.classes.iter().map(|&(_, [red, green, blue])| abi::Rgb { red, green, blue }).collect();

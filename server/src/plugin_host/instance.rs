@@ -22,13 +22,22 @@ pub struct ModelSpec {
     /// Name in the catalog.
     pub name: String,
     /// The weights, already checked; `None` when the model has none.
-    pub weights: Option<PathBuf>,
+    pub weights: Option<WeightsFile>,
     /// Labels and colours by class id, when the catalog gives them.
     pub classes: Vec<(String, [u8; 3])>,
     /// Settings of model and mode: one JSON object.
     pub settings_json: String,
     /// How many threads the instance may keep busy.
     pub max_threads: u32,
+}
+
+/// A file of weights, and what it must hold whenever an instance is created.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct WeightsFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// SHA-256 of its content, in hex.
+    pub sha256: String,
 }
 
 /// What a loaded model says of itself.
@@ -108,6 +117,8 @@ pub enum InstanceError {
     Died(String),
     #[error("the backend took longer than {0} ms and its process was ended")]
     Hung(u64),
+    #[error("the backend took longer than {0} ms to load the model and its process was ended")]
+    LoadsTooLong(u64),
     #[error("the backend is started again in a moment: {0}")]
     Resting(String),
     #[error("no worker process can be started: {0}")]
@@ -131,7 +142,7 @@ impl InstanceError {
             Self::BrokeContract(_) | Self::Incomplete(_) => "broke_contract",
             Self::Cancelled => "cancelled",
             Self::Resting(_) => "resting",
-            Self::NoWorker(_) | Self::NotOpened(_) | Self::TooMany => "not_started",
+            Self::NoWorker(_) | Self::NotOpened(_) | Self::TooMany | Self::LoadsTooLong(_) => "not_started",
             Self::Failed(_) => "failed",
         }
     }
@@ -198,15 +209,15 @@ pub enum Instance {
 }
 
 impl Instance {
-    /// Loads and warms up the model. Takes as long as that takes.
-    pub fn create(build: &Build, spec: &ModelSpec) -> Result<Self, InstanceError> {
+    /// Loads and warms up the model. Takes as long as that takes, or until nobody wants it any more: a worker is ended then.
+    pub fn create(build: &Build, spec: &ModelSpec, is_wanted: &dyn Fn() -> bool) -> Result<Self, InstanceError> {
         match build {
             Build::InProcess(library) => {
                 let mut direct = Direct::create(library, spec)?;
                 direct.warm_up()?;
                 Ok(Self::InProcess(Box::new(direct)))
             }
-            Build::Process(image) => Ok(Self::Process(Box::new(Worker::start(image, spec)?))),
+            Build::Process(image) => Ok(Self::Process(Box::new(Worker::start(image, spec, is_wanted)?))),
         }
     }
 

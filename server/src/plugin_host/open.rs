@@ -51,7 +51,10 @@ impl Library {
         }
         let copy = copies.keep(&file.path, &file.sha256)?;
         // What was read at first may have been overwritten between its check and its hash.
-        check(file::open(copy.path()).map_err(|_gone| OpenError::Changed)?).map_err(|_other| OpenError::Changed)?;
+        let copied = check(file::open(copy.path()).map_err(|_gone| OpenError::Changed)?);
+        if !copied.is_ok_and(|descriptor| descriptor == file.descriptor) {
+            return Err(OpenError::Changed);
+        }
         let library = Arc::new(Self { _copy: Some(copy.clone()), ..Self::open_at(file, copy.path())? });
         open.insert(file.sha256.clone(), Arc::clone(&library));
         Ok(library)

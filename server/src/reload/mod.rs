@@ -33,6 +33,9 @@ use crate::{
 use swaps::Swaps;
 use triggers::{Interest, Triggered, Triggers, Wish};
 
+/// A swap that loads for longer than that lets others go first.
+const LONG_LOAD: Duration = Duration::from_secs(3);
+
 /// How many orders wait.
 const WAITING_ORDERS: usize = 16;
 
@@ -202,7 +205,7 @@ impl Reloader {
                 // Whoever switches to another profile is leaving the files that would be edited now.
                 Wish::Profile { name: Some(_), .. } => Interest::Orders,
                 Wish::Profile { name: None, .. } => Interest::Profiles,
-                Wish::Swap(modes) => modes.first().map_or(Interest::All, |mode| Interest::Swap(mode)),
+                Wish::Swap(_) => Interest::Swap(Instant::now() + LONG_LOAD),
             };
             let origins = candidate.profile.as_ref().map_or(&self.loaded.origins, |(loaded, ..)| &loaded.origins);
             tokio::select! {
@@ -212,14 +215,14 @@ impl Reloader {
                     Err(faults) => return self.reject(triggered, &faults),
                 },
                 newer = self.triggers.next(&self.layers, &modes, interest) => {
-                    self.half_built.extend(new_modes);
+                    self.keep_half_built(new_modes);
                     return self.supersede(triggered, newer);
                 }
             }
         }
         // 3. An editor that has begun to write again is waited for.
         if !self.triggers.is_still_quiet(&triggered) {
-            self.half_built.extend(new_modes);
+            self.keep_half_built(new_modes);
             self.triggers.forget();
             return None;
         }
@@ -293,7 +296,10 @@ impl Reloader {
         let next = configuration(generation, &layers, files, &self.loaded.profile, effective, modes.clone());
         self.published.send_replace(Arc::new(next));
         self.registry.put_in_force(&modes);
-        self.half_built.clear();
+        // What else is being loaded may still be wanted by the next attempt; of a mode that has changed it is not.
+        self.half_built.retain(|mode| {
+            modes.get(&mode.name).is_ok_and(|now| in_force.modes.all().iter().any(|old| Arc::ptr_eq(old, now)))
+        });
         self.layers = layers;
         self.receipt(triggered, outcome, |receipt| receipt.changes = changes);
     }
@@ -318,13 +324,20 @@ impl Reloader {
     }
 
     fn reject(&mut self, triggered: Triggered, faults: &Faults) -> Option<Triggered> {
-        self.half_built.clear();
+        let names = triggered.wish.modes();
+        self.half_built.retain(|mode| !names.is_empty() && !names.contains(&mode.name));
         if let Wish::Profile { name: None, sources, .. } = &triggered.wish {
             self.triggers.follow(self.loaded.profile.reload, sources);
         }
         let faults = faults.0.iter().map(ToString::to_string).collect();
         self.receipt(triggered, ReloadOutcome::Rejected, |receipt| receipt.faults = faults);
         None
+    }
+
+    /// Keeps `modes`, which are still loading, for the next attempt: one of each name, since a load that nobody holds ends.
+    fn keep_half_built(&mut self, modes: Vec<Arc<Mode>>) {
+        self.half_built.retain(|old| modes.iter().all(|mode| mode.name != old.name));
+        self.half_built.extend(modes);
     }
 
     fn supersede(&mut self, triggered: Triggered, newer: Option<Triggered>) -> Option<Triggered> {

@@ -153,10 +153,10 @@ impl Receipts {
         receipt
     }
 
-    /// What was refused for `mode` does not lie there any more.
-    pub(super) fn withdrawn(&self, mode: &str) {
+    /// Forgets what was refused for modes for which that does not lie there any more.
+    pub(super) fn keep_refused(&self, lies_there: impl Fn(&str) -> bool) {
         let mut kept = self.kept();
-        kept.refused.remove(mode);
+        kept.refused.retain(|mode, _| lies_there(mode));
         self.metrics.set_refused(kept.refused.len());
     }
 
@@ -209,10 +209,10 @@ impl Receipt {
             }
             ReloadOutcome::Rejected => {
                 for fault in &self.faults {
-                    tracing::error!(generation, modes, fault, "Build refused, the old one goes on serving");
+                    tracing::error!(generation, modes, fault, "Build refused, what was there before stays");
                 }
             }
-            ReloadOutcome::Superseded => tracing::info!(generation, modes, "Swap superseded, it is tried again"),
+            ReloadOutcome::Superseded => tracing::info!(generation, modes, "Swap superseded by something newer"),
         }
     }
 

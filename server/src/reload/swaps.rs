@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{
@@ -23,13 +23,20 @@ const UNFINISHED_FOR: Duration = Duration::from_millis(500);
 /// Whoever writes for longer than that is not waited for; the next event or look will tell.
 const PEACE_WITHIN: Duration = Duration::from_secs(1);
 
+/// What was tried. The same that is written again is tried again: perhaps it was not finished, perhaps what was amiss is mended.
+#[derive(PartialEq)]
+struct Tried {
+    artifacts: Artifacts,
+    written: Vec<Option<SystemTime>>,
+}
+
 /// Follows what modes are made of.
 pub(super) struct Swaps {
     registry: Arc<Registry>,
     watch: Watch,
     settings: ReloadSettings,
     /// What was tried for a mode last, by its name.
-    tried: BTreeMap<Arc<str>, Artifacts>,
+    tried: BTreeMap<Arc<str>, Tried>,
     /// What lies there for a mode and is not known to be finished, and since when.
     found: BTreeMap<Arc<str>, (Artifacts, Instant)>,
     /// When to look without an event.
@@ -69,12 +76,21 @@ impl Swaps {
     }
 
     /// Looks soon, whatever tells of edits.
-    pub(super) fn look_soon(&mut self) {
+    fn look_soon(&mut self) {
         self.next_look = Some(Instant::now());
     }
 
-    /// Done when it is time to look.
-    pub(super) async fn due(&self) {
+    /// Looks soon, and tries what was refused again.
+    pub(super) fn try_again(&mut self) {
+        self.tried.clear();
+        self.look_soon();
+    }
+
+    /// Done when it is time to look, but not before `from`.
+    pub(super) async fn due(&self, from: Option<Instant>) {
+        if let Some(from) = from {
+            tokio::time::sleep_until(from.into()).await;
+        }
         let settle = Duration::from_millis(self.settings.settle_millis);
         let look = async {
             match self.next_look {
@@ -88,9 +104,8 @@ impl Swaps {
         }
     }
 
-    /// A mode for which something else lies there than what it is made of, and has not been tried; `only` that one when
-    /// it is given.
-    pub(super) async fn look(&mut self, modes: &Modes, only: Option<&str>) -> Option<Arc<str>> {
+    /// A mode for which something else lies there than what it is made of, and has not been tried.
+    pub(super) async fn look(&mut self, modes: &Modes) -> Option<Arc<str>> {
         let until = Instant::now() + PEACE_WITHIN;
         loop {
             let events = self.watch.events();
@@ -102,37 +117,29 @@ impl Swaps {
             if is_quiet || Instant::now() > until {
                 self.watch.was_read(events);
                 self.next_look = self.usual_look();
-                return self.choose(lying, only, has_events && is_quiet);
+                return self.choose(lying, has_events && is_quiet);
             }
             tokio::time::sleep(Duration::from_millis(self.settings.settle_millis)).await;
         }
     }
 
-    fn choose(
-        &mut self,
-        lying: Vec<(&Arc<Mode>, Artifacts)>,
-        only: Option<&str>,
-        is_finished: bool,
-    ) -> Option<Arc<str>> {
-        self.tried.retain(|name, _| lying.iter().any(|(mode, _)| mode.name == *name));
+    fn choose(&mut self, lying: Vec<(&Arc<Mode>, Artifacts)>, is_finished: bool) -> Option<Arc<str>> {
+        let is_due =
+            |name: &str| lying.iter().any(|(mode, artifacts)| &*mode.name == name && *artifacts != mode.artifacts);
+        self.tried.retain(|name, _| is_due(name));
+        self.found.retain(|name, _| is_due(name));
+        self.receipts.keep_refused(is_due);
         let mut chosen = None;
-        for (mode, artifacts) in lying {
-            let name = &mode.name;
-            if artifacts == mode.artifacts {
-                self.found.remove(name);
-                if self.tried.remove(name).is_some() {
-                    self.receipts.withdrawn(name);
-                }
-            } else if self.tried.get(name) == Some(&artifacts) {
-                self.found.remove(name);
-            } else if self.is_ready(name, &artifacts, is_finished) {
-                let is_wanted = chosen.is_none() && only.is_none_or(|only| only == &**name);
-                if is_wanted {
-                    self.tried.insert(Arc::clone(name), artifacts);
-                    chosen = Some(Arc::clone(name));
-                } else {
+        for (mode, artifacts) in lying.into_iter().filter(|(mode, artifacts)| *artifacts != mode.artifacts) {
+            let written = self.registry.written(mode, &artifacts);
+            let tried = Tried { artifacts, written };
+            if self.tried.get(&mode.name) != Some(&tried) && self.is_ready(&mode.name, &tried.artifacts, is_finished) {
+                if chosen.is_some() {
                     self.look_soon();
+                    continue;
                 }
+                self.tried.insert(Arc::clone(&mode.name), tried);
+                chosen = Some(Arc::clone(&mode.name));
             }
         }
         chosen

@@ -49,6 +49,14 @@ pub(super) enum Wish {
 }
 
 impl Wish {
+    /// The modes that are to be swapped.
+    pub(super) fn modes(&self) -> &[Arc<str>] {
+        match self {
+            Self::Profile { .. } => &[],
+            Self::Swap(modes) => modes,
+        }
+    }
+
     /// The other profile that is wanted.
     pub(super) fn other_profile(&self) -> Option<&String> {
         match self {
@@ -60,12 +68,13 @@ impl Wish {
 
 /// Which reasons count.
 #[derive(Clone, Copy)]
-pub(super) enum Interest<'a> {
+pub(super) enum Interest {
     All,
     /// Those that supersede a profile that is loading.
     Profiles,
-    /// Those that supersede a swap of this mode that is loading.
-    Swap(&'a str),
+    /// Those that supersede a swap that is loading: other swaps only from this moment on, so that one that takes long
+    /// holds up no other mode, and one that is quick is not superseded by each newer build.
+    Swap(Instant),
     Orders,
 }
 
@@ -139,13 +148,13 @@ impl Triggers {
     }
 
     /// The next reason that is of `interest`; `None` when nobody is left who could give one.
-    pub(super) async fn next(&mut self, layers: &Layers, modes: &Modes, interest: Interest<'_>) -> Option<Triggered> {
+    pub(super) async fn next(&mut self, layers: &Layers, modes: &Modes, interest: Interest) -> Option<Triggered> {
         let settle = Duration::from_millis(self.settings.settle_millis);
-        let (is_for_profiles, is_for_swaps, only) = match interest {
-            Interest::All => (true, true, None),
-            Interest::Profiles => (true, false, None),
-            Interest::Swap(mode) => (true, true, Some(mode)),
-            Interest::Orders => (false, false, None),
+        let (is_for_profiles, swaps_from) = match interest {
+            Interest::All => (true, Some(Instant::now())),
+            Interest::Profiles => (true, None),
+            Interest::Swap(from) => (true, Some(from)),
+            Interest::Orders => (false, None),
         };
         let watching = if is_for_profiles { self.settings.watch } else { Watching::Off };
         loop {
@@ -173,9 +182,9 @@ impl Triggers {
                         return Some(triggered);
                     }
                 }
-                () = self.swaps.due(), if is_for_swaps => {
+                () = self.swaps.due(swaps_from), if swaps_from.is_some() => {
                     let start = Instant::now();
-                    if let Some(mode) = self.swaps.look(modes, only).await {
+                    if let Some(mode) = self.swaps.look(modes).await {
                         let wish = Wish::Swap(vec![mode]);
                         return Some(Triggered { trigger: Trigger::Swap, wish, reply: None, start });
                     }
@@ -271,7 +280,7 @@ impl Triggers {
             self.known = Some(sources.clone());
         }
         // Whoever has the profile read again means all that it stands on.
-        self.swaps.look_soon();
+        self.swaps.try_again();
         Triggered { trigger, wish: Wish::Profile { name: profile, sources, events }, reply: Some(reply), start }
     }
 

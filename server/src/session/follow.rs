@@ -50,18 +50,19 @@ async fn follow_mode(session: &Session, new: &Configuration) {
 }
 
 /// While the session's mode is unavailable its fallback answers, if it has one that can; and when it is back, the session
-/// returns to it. `home` is the mode that it is away from.
-pub(super) async fn fall_back(session: &Session, home: &mut Option<Arc<Mode>>) {
+/// returns to it.
+pub(super) async fn fall_back(session: &Session) {
     let configuration = session.configuration();
     let modes = &configuration.modes;
     let current = session.mode();
     let is_unavailable = |mode: &Mode| matches!(mode.state(), ModeState::Unavailable(_));
+    let home = session.home().clone();
     let own = home.as_ref().unwrap_or(&current);
-    let Ok(own) = modes.get(&own.name).cloned() else { return *home = None };
+    let Ok(own) = modes.get(&own.name).cloned() else { return *session.home() = None };
     if home.is_some()
         && let ModeState::Ready(_) = own.state()
     {
-        *home = None;
+        *session.home() = None;
         return move_to(session, &own, format!("the mode {:?} is back", &*own.name)).await;
     }
     if !is_unavailable(&own) || (home.is_some() && !is_unavailable(&current)) {
@@ -75,7 +76,7 @@ pub(super) async fn fall_back(session: &Session, home: &mut Option<Arc<Mode>>) {
             reason.message()
         );
         move_to(session, fallback, message).await;
-        *home = Some(own);
+        *session.home() = Some(own);
     }
 }
 

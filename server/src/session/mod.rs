@@ -91,6 +91,8 @@ struct Session {
     slot: LatestSlot,
     configuration: Mutex<Arc<Configuration>>,
     mode: Mutex<Arc<Mode>>,
+    /// The mode that it is away from, as long as that is unavailable and its fallback answers.
+    home: Mutex<Option<Arc<Mode>>>,
     /// What the client said, once it has said something.
     view: Mutex<Option<ClientView>>,
     /// Whether a frame is being segmented.
@@ -118,6 +120,7 @@ pub async fn run(socket: WebSocket, service: Arc<Service>) {
         mode: Mutex::new(Arc::clone(configuration.modes.default_mode())),
         configuration: Mutex::new(configuration),
         view: Mutex::default(),
+        home: Mutex::default(),
         is_busy: AtomicBool::new(false),
         forgiven: AtomicU32::new(0),
         notes,
@@ -185,6 +188,10 @@ impl Session {
 
     fn set_mode(&self, mode: Arc<Mode>) {
         *self.mode.lock().unwrap_or_else(PoisonError::into_inner) = mode;
+    }
+
+    fn home(&self) -> std::sync::MutexGuard<'_, Option<Arc<Mode>>> {
+        self.home.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set_view(&self, view: ClientView) {

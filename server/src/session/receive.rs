@@ -29,32 +29,25 @@ pub(super) async fn run(
     mut mode_states: watch::Receiver<()>,
 ) {
     let mut wanted_mode: Option<Arc<Mode>> = None;
-    // The mode that is unavailable while its fallback answers.
-    let mut home: Option<Arc<Mode>> = None;
-    follow::fall_back(session, &mut home).await;
+    follow::fall_back(session).await;
     loop {
         tokio::select! {
             biased;
             Ok(()) = configurations.changed() => {
                 let new = Arc::clone(&configurations.borrow_and_update());
                 follow::adopt(session, new, &mut wanted_mode).await;
-                follow::fall_back(session, &mut home).await;
+                follow::fall_back(session).await;
             }
             Ok(()) = mode_states.changed() => {
                 say_modes(session).await;
-                follow::fall_back(session, &mut home).await;
+                follow::fall_back(session).await;
                 if let Some(mode) = wanted_mode.take() {
                     wanted_mode = change_mode(session, mode).await;
                 }
             }
             message = stream.next() => match message {
                 Some(Ok(Message::Binary(bytes))) => receive_frame(session, &bytes).await,
-                Some(Ok(Message::Text(text))) => {
-                    let before = session.mode();
-                    receive_text(session, &text, &mut wanted_mode).await;
-                    // Whoever chooses a mode stays there.
-                    home = home.filter(|_| Arc::ptr_eq(&before, &session.mode()));
-                }
+                Some(Ok(Message::Text(text))) => receive_text(session, &text, &mut wanted_mode).await,
                 // What is to be said to these is said for us, by reading on.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => {}
                 Some(Err(error)) => return refuse(session, error).await,
@@ -141,6 +134,8 @@ pub(super) async fn change_mode(session: &Session, mode: Arc<Mode>) -> Option<Ar
     let state = mode.state();
     if let ModeState::Ready(_) = state {
         session.set_mode(Arc::clone(&mode));
+        // Whoever chooses a mode stays there.
+        *session.home() = None;
     }
     let (name, message) = (state.name(), state.message().to_owned());
     session.say(ServerMessage::Mode { mode: &mode.name, index: mode.index, state: name, message }.to_json()).await;

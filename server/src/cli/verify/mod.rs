@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{CliResult, Failure};
 use crate::{
+    file,
     model::{CatalogEntry, Places},
-    plugin_host::{CheckError, Heard, ModelSpec, PluginFile, Trial},
+    plugin_host::{CheckError, Heard, ModelSpec, PluginFile, Trial, WeightsFile},
 };
 use record::{Outcome, Record};
 
@@ -156,6 +157,7 @@ fn model_of(places: &Places, name: &str, entry: &CatalogEntry) -> Result<ModelSp
             places
                 .weights()
                 .find(name, variant)
+                .and_then(|path| Some(WeightsFile { sha256: file::sha256(&path).ok()?, path }))
                 .ok_or_else(|| format!("{} is not here; run `segue models pull {name}`", variant.file))?,
         ),
     };

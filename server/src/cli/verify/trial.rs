@@ -66,7 +66,7 @@ impl Job {
         let model = self.model.clone();
         ModelUnderTest {
             name: model.name,
-            weights: model.weights,
+            weights: model.weights.map(|weights| weights.path),
             classes: model.classes,
             settings_json: model.settings_json,
             max_threads: model.max_threads,

@@ -22,10 +22,13 @@ use super::{
     sandbox,
     setup::{self, Ready, ReadyWorker, Setup},
 };
-use crate::plugin_host::{
-    InstanceError, Library, PluginFile, RunningCall, StageMicros, callbacks,
-    direct::{Direct, PlanePointers},
-    instance::FrameCall,
+use crate::{
+    file,
+    plugin_host::{
+        InstanceError, Library, PluginFile, RunningCall, StageMicros, callbacks,
+        direct::{Direct, PlanePointers},
+        instance::FrameCall,
+    },
 };
 
 /// A status of our own, beside those of the ABI.
@@ -33,6 +36,8 @@ pub(super) const BROKE_CONTRACT: i32 = 1000;
 
 /// Works for the server that started this process, until that ends. Returns only what went wrong before.
 pub fn run_worker() -> Result<(), Box<dyn std::error::Error>> {
+    // Before the server can have narrowed them.
+    let cores = sched_getaffinity(None).ok();
     let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     let (setup, descriptors) = setup::receive::<Setup>(&socket)?;
     let [memory, request, response] =
@@ -49,7 +54,6 @@ pub fn run_worker() -> Result<(), Box<dyn std::error::Error>> {
         }
     };
     setup::send(&socket, &Ready::Ok(ReadyWorker { info: direct.info().clone(), confined }), &[])?;
-    let cores = sched_getaffinity(None).ok();
     loop {
         match rustix::io::read(&request, &mut [0_u8; 8]) {
             Ok(_) => {}
@@ -79,6 +83,11 @@ fn load(setup: &Setup) -> Result<Direct, Box<dyn std::error::Error>> {
     let file = PluginFile::read(&setup.plugin)?;
     if file.sha256 != setup.sha256 {
         return Err("the plugin's private copy was changed".into());
+    }
+    if let Some(weights) = &setup.spec.weights
+        && file::sha256(&weights.path)? != weights.sha256
+    {
+        return Err(format!("the weights {} were changed", weights.path.display()).into());
     }
     let library = Arc::new(Library::open_at(&file, &setup.plugin)?);
     let mut direct = Direct::create(&library, &setup.spec)?;

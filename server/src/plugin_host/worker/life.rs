@@ -63,7 +63,9 @@ impl Process {
             .arg(plugin)
             .stdin(OwnedFd::from(socket))
             .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+            .stderr(Stdio::piped())
+            // What a terminal sends to the server is not for its workers: they finish their frames.
+            .process_group(0);
         // What a plugin starts in its process keeps to the instance's threads, too.
         for variable in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "CANDLE_NUM_THREADS"] {
             command.env(variable, threads.to_string());

@@ -41,6 +41,8 @@ pub struct WorkerImage {
 pub struct WorkerLimits {
     /// Longest call, in milliseconds.
     pub timeout_millis: u64,
+    /// Longest time for loading and warming up the model, in milliseconds.
+    pub load_timeout_millis: u64,
     /// Most memory of its own, in bytes.
     pub memory_len_bytes: u64,
 }

@@ -23,8 +23,11 @@ use crate::plugin_host::{
     instance::{CallInProgress, FrameCall, Planes},
 };
 
-/// Loading a large model and compiling its kernels takes minutes at most.
-const LOAD_PATIENCE: Duration = Duration::from_secs(600);
+/// A message whose first byte has come is whole after that.
+const SETUP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often it is asked whether somebody still waits for a model.
+const STILL_WANTED: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// An instance in a process of its own.
 pub struct Worker {
@@ -41,13 +44,17 @@ pub struct Worker {
 
 impl Worker {
     /// Starts a worker, and has it load and warm up the model.
-    pub(in crate::plugin_host) fn start(image: &WorkerImage, spec: &ModelSpec) -> Result<Self, InstanceError> {
+    pub(in crate::plugin_host) fn start(
+        image: &WorkerImage,
+        spec: &ModelSpec,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<Self, InstanceError> {
         let no_worker = |error: std::io::Error| InstanceError::NoWorker(error.to_string());
         let memory = SharedMemory::new().map_err(|error| no_worker(error.into()))?;
         let event = || eventfd(0, EventfdFlags::CLOEXEC).map_err(|error| no_worker(error.into()));
         let (request, response) = (event()?, event()?);
         let (ours, theirs) = UnixStream::pair().map_err(no_worker)?;
-        ours.set_read_timeout(Some(LOAD_PATIENCE)).map_err(no_worker)?;
+        ours.set_read_timeout(Some(SETUP_PATIENCE)).map_err(no_worker)?;
         let mut process = Process::start(&image.plugin, theirs, spec.max_threads).map_err(no_worker)?;
         let setup = Setup {
             server: std::process::id().cast_signed(),
@@ -58,6 +65,9 @@ impl Worker {
         };
         use std::os::fd::AsFd;
         let sent = setup::send(&ours, &setup, &[memory.file(), request.as_fd(), response.as_fd()]);
+        if sent.is_ok() {
+            wait_until_loaded(&ours, image.limits.load_timeout_millis, is_wanted)?;
+        }
         let ready = sent.and_then(|()| setup::receive::<Ready>(&ours));
         let Ok((ready, _)) = ready else { return Err(InstanceError::Died(process.obituary())) };
         let ready = ready.map_err(InstanceError::Failed)?;
@@ -171,6 +181,29 @@ impl Worker {
         };
         copy(labels, &mut self.planes.labels, len);
         copy(confidence, &mut self.planes.confidence, if call.wants_confidence { len } else { 0 });
+    }
+}
+
+/// Waits until a worker says something, or ends.
+fn wait_until_loaded(
+    socket: &UnixStream,
+    timeout_millis: u64,
+    is_wanted: &dyn Fn() -> bool,
+) -> Result<(), InstanceError> {
+    let start = Instant::now();
+    loop {
+        let mut events = [PollFd::new(socket, PollFlags::IN)];
+        match poll(&mut events, Some(&STILL_WANTED)) {
+            Ok(1..) => return Ok(()),
+            Ok(0) | Err(Errno::INTR) => {}
+            Err(error) => return Err(InstanceError::NoWorker(error.to_string())),
+        }
+        if !is_wanted() {
+            return Err(InstanceError::Cancelled);
+        }
+        if start.elapsed() >= Duration::from_millis(timeout_millis) {
+            return Err(InstanceError::LoadsTooLong(timeout_millis));
+        }
     }
 }
 

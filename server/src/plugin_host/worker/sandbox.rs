@@ -17,6 +17,7 @@ pub(in crate::plugin_host) fn confine(memory_len_bytes: u64) -> String {
         shown("bounded memory", bound_memory(memory_len_bytes)),
         shown("read-only files", read_only_files()),
         shown("no network", no_network()),
+        shown("no other processes", no_processes()),
     ]
     .join(", ")
 }
@@ -47,25 +48,61 @@ fn read_only_files() -> Result<(), String> {
     }
 }
 
+type Rules = Vec<(i64, Vec<SeccompRule>)>;
+
+/// Refuses the calls that match one of `rules` with `errno`.
+fn refuse(errno: i32, rules: Rules) -> Result<(), Box<dyn std::error::Error>> {
+    let (otherwise, refused) = (SeccompAction::Allow, SeccompAction::Errno(errno.cast_unsigned()));
+    let target: TargetArch = std::env::consts::ARCH.try_into()?;
+    let program: BpfProgram =
+        SeccompFilter::new(rules.into_iter().collect(), otherwise, refused, target)?.try_into()?;
+    Ok(apply_filter_all_threads(&program)?)
+}
+
+/// Calls whose argument number `at` matches `op` `value`.
+fn when(at: u8, op: SeccompCmpOp, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
+    SeccompRule::new(vec![SeccompCondition::new(at, SeccompCmpArgLen::Dword, op, value)?])
+}
+
+/// Starting processes, leaving the group that is ended as a whole, and signals to anybody else are refused: a plugin that
+/// signals its parent would end the server.
+fn no_processes() -> Result<(), String> {
+    let refuse_all = || -> Result<(), Box<dyn std::error::Error>> {
+        let others = || Ok::<_, seccompiler::BackendError>(vec![when(0, SeccompCmpOp::Ne, std::process::id().into())?]);
+        let thread = libc::CLONE_THREAD as u64;
+        let mut rules = vec![
+            (libc::SYS_clone, vec![when(0, SeccompCmpOp::MaskedEq(thread), 0)?]),
+            (libc::SYS_kill, others()?),
+            (libc::SYS_tgkill, others()?),
+            (libc::SYS_rt_sigqueueinfo, others()?),
+            (libc::SYS_rt_tgsigqueueinfo, others()?),
+            (libc::SYS_tkill, Vec::new()),
+            (libc::SYS_pidfd_send_signal, Vec::new()),
+            (libc::SYS_setsid, Vec::new()),
+            (libc::SYS_setpgid, Vec::new()),
+        ];
+        #[cfg(target_arch = "x86_64")]
+        rules.extend([(libc::SYS_fork, Vec::new()), (libc::SYS_vfork, Vec::new())]);
+        refuse(libc::EPERM, rules)?;
+        // What it starts can't be seen from here; without it, libraries use `clone`.
+        refuse(libc::ENOSYS, vec![(libc::SYS_clone3, Vec::new())])
+    };
+    refuse_all().map_err(|error| error.to_string())
+}
+
 /// Sockets of the Internet, and reaching into other processes, are refused.
 fn no_network() -> Result<(), String> {
-    let filter = || -> Result<BpfProgram, Box<dyn std::error::Error>> {
+    let refuse_all = || -> Result<(), Box<dyn std::error::Error>> {
         let families = [libc::AF_INET, libc::AF_INET6, libc::AF_PACKET, libc::AF_VSOCK];
-        let refused = families.map(|family| {
-            let is_family = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, family as u64)?;
-            SeccompRule::new(vec![is_family])
-        });
-        let sockets = refused.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let rules = [
+        let sockets = families.map(|family| when(0, SeccompCmpOp::Eq, family as u64));
+        let sockets = sockets.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let rules = vec![
             (libc::SYS_socket, sockets),
             (libc::SYS_ptrace, Vec::new()),
             (libc::SYS_process_vm_readv, Vec::new()),
             (libc::SYS_process_vm_writev, Vec::new()),
         ];
-        let (otherwise, refused) = (SeccompAction::Allow, SeccompAction::Errno(libc::EPERM as u32));
-        let target: TargetArch = std::env::consts::ARCH.try_into()?;
-        Ok(SeccompFilter::new(rules.into_iter().collect(), otherwise, refused, target)?.try_into()?)
+        refuse(libc::EPERM, rules)
     };
-    let program = filter().map_err(|error| error.to_string())?;
-    apply_filter_all_threads(&program).map_err(|error| error.to_string())
+    refuse_all().map_err(|error| error.to_string())
 }
