@@ -195,6 +195,7 @@ async fn a_session_falls_back_while_its_mode_is_away_and_returns() -> Result<()>
     let index =
         |name: &str| client.hello["modes"].as_array()?.iter().find(|mode| mode["name"] == name)?["index"].as_u64();
     let (lab, landscape) = (index("lab"), index("landscape"));
+    let mut settler = scene.client().await?;
     let said = crash_until(&mut client, "mode").await?;
     assert_eq!((&said["mode"], &said["state"]), (&json!("landscape"), &json!("ready")));
     let message = said["message"].as_str().unwrap_or_default();
@@ -202,6 +203,10 @@ async fn a_session_falls_back_while_its_mode_is_away_and_returns() -> Result<()>
     client.frame(1000, &gradient_jpeg(64, 50)?).await?;
     assert_eq!(Some(client.result().await?.mode.into()), landscape);
     assert_eq!(scene.server.metric("segue_mode_given_up_total{mode=\"lab\"}")?, 1);
+    // Whoever chooses the mode that stands in stays there.
+    assert_eq!(settler.text_of("mode").await?["mode"], "landscape");
+    settler.text(json!({"type": "mode", "mode": "landscape"})).await?;
+    assert_eq!(settler.text_of("mode").await?["state"], "ready");
     // A new build is a new chance: nobody waits for the old one's rest to end.
     let plugin = scene.folder.path().join("plugins/libmisbehaving.so");
     fs::write(&plugin, [fs::read(&plugin)?, b"another build".to_vec()].concat())?;
@@ -210,6 +215,8 @@ async fn a_session_falls_back_while_its_mode_is_away_and_returns() -> Result<()>
     client.frame(1001, &gradient_jpeg(64, 50)?).await?;
     let mode: u64 = client.result().await?.mode.into();
     ensure!(Some(mode) != landscape && Some(mode) != lab, "{mode} is an old build's");
+    settler.frame(1, &gradient_jpeg(64, 50)?).await?;
+    assert_eq!(Some(settler.result().await?.mode.into()), landscape);
     Ok(())
 }
 

@@ -114,8 +114,55 @@ async fn a_build_that_fails_the_golden_frame_is_refused() -> Result<()> {
     let receipt_of_refusal = receipt(&server, "rejected", 1)?;
     let fault = receipt_of_refusal["faults"][0].as_str().unwrap_or_default();
     ensure!(fault.contains("agrees with golden.png in") && fault.contains("98.0 % is asked for"), "{fault}");
-    with_golden(101)?;
+    // What mends it may be the golden frame itself.
+    fs::remove_file(lab.path("models/golden.png"))?;
+    receipt(&server, "rejected", 2)?;
+    let another = lab.path("models/another.png");
+    let segmented = |threshold: u32| -> Result<()> {
+        let other = brightness_lab()?;
+        other.model("test", "brightness", &format!("[settings]\nthreshold = {threshold}"))?;
+        let mut command = segue(&["segment"]);
+        command.arg(lab.path("models/golden.jpg")).args(other.places()).args(["--mode", "fast", "-o"]).arg(&another);
+        ensure!(command.status()?.success(), "segment failed");
+        Ok(fs::rename(&another, lab.path("models/golden.png"))?)
+    };
+    segmented(30)?;
     receipt(&server, "applied", 2)?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_build_that_loads_for_long_holds_up_no_other_mode_and_leaves_no_process_behind() -> Result<()> {
+    let lab = brightness_lab()?;
+    lab.add_plugin(&built("libmisbehaving.so")?, "libmisbehaving.so")?;
+    lab.model("slow", "misbehaving", "")?;
+    lab.profile("[modes.slow]\nmodel = \"slow\"\ninstances = 1")?;
+    let server = lab.serve()?;
+    server.log_until("Mode is ready mode=\"slow\"")?;
+    let workers = || -> Result<usize> {
+        let output = Command::new("pgrep").args(["-P", &server.id().to_string()]).output()?;
+        Ok(String::from_utf8(output.stdout)?.lines().count())
+    };
+    let before = workers()?;
+    let gate = lab.path("gate");
+    let waiting = |number: u32| {
+        let settings = format!("[settings]\nload_gate = {:?}\nnumber = \"{number}\"", gate.display().to_string());
+        lab.model("slow", "misbehaving", &settings)
+    };
+    waiting(0)?;
+    server.log_until("Waits at the load_gate")?;
+    fs::write(lab.path("plugins/libinstalled.so"), another_build("libbrightness.so", 1)?)?;
+    assert_eq!(receipt(&server, "applied", 1)?["modes"], json!(["fast"]));
+    for number in 1..=3 {
+        waiting(number)?;
+        server.log_until("Waits at the load_gate")?;
+        ensure!(workers()? <= before + 2, "{} workers", workers()?);
+    }
+    fs::write(&gate, "")?;
+    assert_eq!(receipt(&server, "applied", 2)?["modes"], json!(["slow"]));
+    while workers()? != before {
+        tokio::task::yield_now().await;
+    }
     Ok(())
 }
 

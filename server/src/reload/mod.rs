@@ -136,7 +136,7 @@ pub struct Reloader {
     receipts: Arc<Receipts>,
     /// The profile in force, and where its keys come from.
     loaded: Loaded,
-    /// Modes of a superseded attempt, which the next one may still want.
+    /// Modes of superseded attempts, one of each name, which the next may still want. A load that nobody holds ends.
     half_built: Vec<Arc<Mode>>,
 }
 
@@ -198,6 +198,7 @@ impl Reloader {
         // 2. Build and warm up what is new.
         let modes = self.published.borrow().modes.clone();
         let new_modes = candidate.modes.new_since(&modes);
+        self.half_built.retain(|old| new_modes.iter().all(|new| new.name != old.name));
         if !new_modes.is_empty() {
             let names: Vec<_> = new_modes.iter().map(|mode| &*mode.name).collect();
             tracing::info!(modes = names.join(", "), "Loading what is new, before it is applied");
@@ -215,14 +216,14 @@ impl Reloader {
                     Err(faults) => return self.reject(triggered, &faults),
                 },
                 newer = self.triggers.next(&self.layers, &modes, interest) => {
-                    self.keep_half_built(new_modes);
+                    self.half_built.extend(new_modes);
                     return self.supersede(triggered, newer);
                 }
             }
         }
         // 3. An editor that has begun to write again is waited for.
         if !self.triggers.is_still_quiet(&triggered) {
-            self.keep_half_built(new_modes);
+            self.half_built.extend(new_modes);
             self.triggers.forget();
             return None;
         }
@@ -332,12 +333,6 @@ impl Reloader {
         let faults = faults.0.iter().map(ToString::to_string).collect();
         self.receipt(triggered, ReloadOutcome::Rejected, |receipt| receipt.faults = faults);
         None
-    }
-
-    /// Keeps `modes`, which are still loading, for the next attempt: one of each name, since a load that nobody holds ends.
-    fn keep_half_built(&mut self, modes: Vec<Arc<Mode>>) {
-        self.half_built.retain(|old| modes.iter().all(|mode| mode.name != old.name));
-        self.half_built.extend(modes);
     }
 
     fn supersede(&mut self, triggered: Triggered, newer: Option<Triggered>) -> Option<Triggered> {
