@@ -15,7 +15,7 @@ use std::{
         unix::fs::MetadataExt,
     },
     path::{Component, Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -32,16 +32,24 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// More links than these are a circle.
 const MOST_LINKS: usize = 40;
 
-/// A file in memory that nobody else can open: to open it causes an event, and changes nothing. `None` where there is
-/// no such thing.
-fn bell() -> Option<&'static Path> {
-    static BELL: OnceLock<Option<(OwnedFd, PathBuf)>> = OnceLock::new();
-    let made = BELL.get_or_init(|| {
+/// A file in memory that nobody else can open: to open it causes an event, and changes nothing. Each watch has its own, or
+/// one would hear the other's.
+struct Bell {
+    _file: OwnedFd,
+    path: PathBuf,
+}
+
+impl Bell {
+    /// `None` where there is no such thing.
+    fn new() -> Option<Self> {
         let file = memfd_create("segue-bell", MemfdFlags::CLOEXEC).ok()?;
         let path = format!("/proc/self/fd/{}", file.as_raw_fd()).into();
-        Some((file, path))
-    });
-    made.as_ref().map(|(_file, path)| path.as_path())
+        Some(Self { _file: file, path })
+    }
+
+    fn ring(&self) -> bool {
+        fs::File::open(&self.path).is_ok()
+    }
 }
 
 /// A bell that is not heard for so long has no events.
@@ -54,7 +62,7 @@ pub struct Watch {
     watcher: Option<RecommendedWatcher>,
     /// The directories that are watched, by device and inode: a directory may be replaced by another of its name.
     directories: BTreeMap<PathBuf, Option<(u64, u64)>>,
-    has_bell: bool,
+    bell: Option<Bell>,
 }
 
 #[derive(Default)]
@@ -77,6 +85,8 @@ struct Seen {
     finished: Option<Instant>,
     /// How many events there were.
     events: u64,
+    /// Where the bell lies.
+    bell: Option<PathBuf>,
     /// How often the bell rang.
     rings: u64,
 }
@@ -103,7 +113,10 @@ impl Watch {
         for (path, _) in directories.iter().filter(|(_, identity)| identity.is_some()) {
             watcher.watch(path, RecursiveMode::NonRecursive)?;
         }
-        self.has_bell = bell().is_some_and(|bell| watcher.watch(bell, RecursiveMode::NonRecursive).is_ok());
+        let is_heard = |bell: &Bell| watcher.watch(&bell.path, RecursiveMode::NonRecursive).is_ok();
+        let bell = self.bell.take().or_else(Bell::new).filter(is_heard);
+        self.shared.seen().bell = bell.as_ref().map(|bell| bell.path.clone());
+        self.bell = bell;
         // The old watcher goes only now, so that no moment is unwatched.
         self.watcher = Some(watcher);
         self.directories = directories;
@@ -144,7 +157,7 @@ impl Watch {
     /// Done when every event of what happened until now is taken. They come in order: one more is caused, and awaited.
     pub async fn caught_up(&self) {
         let rings = self.shared.seen().rings;
-        let has_rung = self.has_bell && bell().is_some_and(|bell| fs::File::open(bell).is_ok());
+        let has_rung = self.bell.as_ref().is_some_and(Bell::ring);
         if !has_rung {
             return;
         }
@@ -188,7 +201,7 @@ impl Shared {
         for path in &event.paths {
             let comes_whole = matches!(event.kind, EventKind::Create(_)) && comes_whole(path);
             let mut seen = self.seen();
-            if Some(path.as_path()) == bell() {
+            if seen.bell.as_ref() == Some(path) {
                 seen.rings += 1;
                 self.rang.notify_one();
                 continue;
