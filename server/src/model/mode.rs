@@ -2,10 +2,10 @@
 
 use std::{
     any::Any,
-    sync::mpsc::{SendError, sync_channel},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
+        mpsc::{SendError, sync_channel},
     },
     thread,
     time::Duration,
