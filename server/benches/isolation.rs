@@ -9,6 +9,7 @@ use segue::{
     copies::Copies,
     plugin_host::{Build, FrameCall, Instance, ModelSpec, PluginFile, RunningCall, WorkerLimits, run_worker},
 };
+use serde_json::json;
 
 const CALLS: usize = 20_000;
 const WARM_UP: usize = 2_000;
@@ -57,11 +58,12 @@ fn compare(is_json: bool) -> Result<(), Failure> {
     let [there_p50, there_p99] = quantiles(&mut micros_there);
     let (added_p50, added_p99) = (there_p50 - here_p50, there_p99 - here_p99);
     if is_json {
-        println!(
-            "{{\"in_process_micros\":{{\"p50\":{here_p50:.1},\"p99\":{here_p99:.1}}},\
-            \"process_micros\":{{\"p50\":{there_p50:.1},\"p99\":{there_p99:.1}}},\
-            \"added_micros\":{{\"p50\":{added_p50:.1},\"p99\":{added_p99:.1}}}}}"
-        );
+        let figures = json!({
+            "in_process_micros": {"p50": here_p50, "p99": here_p99},
+            "process_micros": {"p50": there_p50, "p99": there_p99},
+            "added_micros": {"p50": added_p50, "p99": added_p99},
+        });
+        println!("{figures}");
     } else {
         println!("{CALLS} calls each, 640x360 RGB in, a mask of the same size out, microseconds");
         println!("in process      p50 {here_p50:7.1}   p99 {here_p99:7.1}");

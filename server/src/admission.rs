@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{LimitSettings, ResultFormat, ResultSettings},
-        model::{Artifacts, ModeFault},
+        model::{Artifacts, ModeFault, ModeState},
         pipeline::Accepts,
         telemetry::FrameTrace,
     };
@@ -150,7 +150,8 @@ mod tests {
     #[tokio::test]
     async fn a_frame_of_another_mode_ends_the_wait_for_the_first() {
         let (slot, loading, broken) = (LatestSlot::default(), mode("loading"), mode("broken"));
-        broken.set_unavailable(ModeFault { key: "model", reason: "it is broken".into() });
+        let fault = ModeFault { key: "model", reason: "it is broken".into() };
+        broken.set(ModeState::Unavailable(Arc::new(fault)));
         slot.put(waiting(1, &loading));
         let admitted = admit(&slot);
         tokio::pin!(admitted);

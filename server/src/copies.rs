@@ -6,7 +6,6 @@
 use std::{
     fs::{self, File},
     io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -53,12 +52,13 @@ impl Copies {
         let path = self.directory.join(format!("{sha256}-{name}"));
         let failed = |source| CopyError::Write { path: path.clone(), source };
         let _alone = self.lock().map_err(failed)?;
-        if let Some(copy) = find(&path, sha256) {
-            return Ok(Arc::new(copy));
+        if !file::sha256(&path).is_ok_and(|found| found == sha256) {
+            self.sweep();
+            self.copy(original, &path, sha256)?;
         }
-        self.sweep();
-        self.copy(original, &path, sha256)?;
-        find(&path, sha256).map(Arc::new).ok_or(CopyError::Changed)
+        let in_use = file::open(&path).map_err(failed)?;
+        in_use.lock_shared().map_err(failed)?;
+        Ok(Arc::new(PrivateCopy { path, _in_use: in_use }))
     }
 
     /// Keeps other threads and other servers from making and removing copies meanwhile.
@@ -81,13 +81,13 @@ impl Copies {
         copy.persist(path).map(drop).map_err(|error| failed(error.error))
     }
 
-    /// Removes what nobody uses.
+    /// Removes what nobody uses. To be called under the lock.
     fn sweep(&self) {
         let Ok(entries) = fs::read_dir(&self.directory) else { return };
         for path in entries.flatten().map(|entry| entry.path()).filter(|path| !path.ends_with(".lock")) {
-            let is_unused = file::open(&path).is_ok_and(|file| file.try_lock().is_ok() && is_at(&file, &path));
+            let is_unused = file::open(&path).is_ok_and(|file| file.try_lock().is_ok());
             if is_unused {
-                // Another server may have been faster.
+                // What can't be removed lies there until next time.
                 let _ = fs::remove_file(&path);
             }
         }
@@ -99,20 +99,6 @@ impl PrivateCopy {
     pub fn path(&self) -> &Path {
         &self.path
     }
-}
-
-/// The copy at `path`, if it is there and whole.
-fn find(path: &Path, sha256: &str) -> Option<PrivateCopy> {
-    let in_use = file::open(path).ok()?;
-    in_use.lock_shared().ok()?;
-    let is_right = is_at(&in_use, path) && file::sha256(path).is_ok_and(|found| found == sha256);
-    is_right.then(|| PrivateCopy { path: path.to_owned(), _in_use: in_use })
-}
-
-/// Whether `file` is still the one that has the name `path`.
-fn is_at(file: &File, path: &Path) -> bool {
-    let (Ok(ours), Ok(there)) = (file.metadata(), fs::metadata(path)) else { return false };
-    (ours.dev(), ours.ino()) == (there.dev(), there.ino())
 }
 
 #[cfg(test)]

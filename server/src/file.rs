@@ -20,6 +20,11 @@ pub fn read(path: &Path, max_len_bytes: u64) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
+/// Whether `name` names a file without saying where.
+pub fn is_plain_name(name: &str) -> bool {
+    Path::new(name).file_name().is_some_and(|plain| plain == name)
+}
+
 /// Opens a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
     // Asked before it is opened: opening a pipe waits for somebody to write to it.

@@ -4,14 +4,12 @@
 //! behaves, and the same with a misdeed each second, by turns. The bystander's round trips in both are compared.
 
 use std::{
-    fs,
-    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use segue_tests::{Client, Event, Server, gradient_jpeg, program};
+use segue_tests::{Client, Event, Lab, gradient_jpeg};
 use serde_json::{Value, json};
 use tokio::{sync::watch, time::sleep_until};
 
@@ -50,8 +48,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(is_json: bool) -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let server = serve(folder.path())?;
+    let lab = Lab::beside_the_default(&format!("timeout_millis = {}", TIMEOUT.as_millis()))?;
+    let server = lab.serve()?;
     let mut client = Client::connect(server.address()).await?;
     client.text(json!({"type": "mode", "mode": "lab"})).await?;
     while client.text_of("mode").await?["state"] != "ready" {}
@@ -74,28 +72,6 @@ async fn run(is_json: bool) -> Result<()> {
     phase.send_replace(Phase::Over);
     let [calm, chaos] = bystander.await??;
     report(calm, chaos, &away, is_json)
-}
-
-fn serve(folder: &Path) -> Result<Server> {
-    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    let built = program().parent().context("a program without a folder")?.to_owned();
-    for part in ["plugins", "models", "profiles"] {
-        fs::create_dir(folder.join(part))?;
-    }
-    for (from, to) in [
-        (built.join("plugins/libselfie.so"), "plugins/libselfie.so"),
-        (built.join("libmisbehaving.so"), "plugins/libmisbehaving.so"),
-        (root.join("models/selfie.toml"), "models/selfie.toml"),
-        (root.join("profiles/base.toml"), "profiles/base.toml"),
-    ] {
-        fs::copy(&from, folder.join(to)).with_context(|| format!("{} is missing", from.display()))?;
-    }
-    fs::write(folder.join("models/lab.toml"), "backend = \"misbehaving\"\ntitle = \"Lab\"\nlicence = \"MIT\"\n")?;
-    let timeout = TIMEOUT.as_millis();
-    let mode = format!("[modes.lab]\nmodel = \"lab\"\ninstances = 1\ntimeout_millis = {timeout}");
-    fs::write(folder.join("profiles/default.toml"), format!("extends = \"base\"\n{mode}\n"))?;
-    let part = |name: &str| folder.join(name).to_string_lossy().into_owned();
-    Server::start(&["--plugins", &part("plugins"), "--models", &part("models"), "--profiles", &part("profiles")])
 }
 
 #[derive(Clone, Copy, PartialEq)]

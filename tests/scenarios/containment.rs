@@ -1,15 +1,9 @@
 //! What a backend does in its own process costs the frame that it held, and nothing else.
 
-use std::{
-    env, fs,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Instant,
-};
+use std::{fs, path::Path, process::Command, time::Instant};
 
 use anyhow::{Context, Result, ensure};
-use segue_tests::{Client, Event, Live, Server, gradient_jpeg, program};
+use segue_tests::{Client, Event, Lab, Live, Server, gradient_jpeg};
 use serde_json::{Value, json};
 
 /// Frames that are fine after each that is not.
@@ -17,42 +11,16 @@ const GOOD: u32 = 10;
 
 /// A server with the default modes, and one that misbehaves.
 struct Scene {
-    folder: tempfile::TempDir,
+    lab: Lab,
     server: Server,
 }
 
 impl Scene {
     fn set(mode: &str) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-        let built = program().parent().context("a program without a folder")?.to_owned();
-        for part in ["plugins", "models", "profiles"] {
-            fs::create_dir(folder.path().join(part))?;
-        }
-        for (from, to) in [
-            (built.join("plugins/libselfie.so"), "plugins/libselfie.so"),
-            (built.join("libmisbehaving.so"), "plugins/libmisbehaving.so"),
-            (root.join("models/selfie.toml"), "models/selfie.toml"),
-            (root.join("profiles/base.toml"), "profiles/base.toml"),
-        ] {
-            fs::copy(&from, folder.path().join(to)).with_context(|| format!("{} is missing", from.display()))?;
-        }
-        let lab = "backend = \"misbehaving\"\ntitle = \"Lab\"\nlicence = \"MIT\"\n";
-        fs::write(folder.path().join("models/lab.toml"), lab)?;
-        let overlay = format!("extends = \"base\"\n[modes.lab]\nmodel = \"lab\"\ninstances = 1\n{mode}\n");
-        fs::write(folder.path().join("profiles/default.toml"), overlay)?;
-        let part = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
-        let places = [part("plugins"), part("models"), part("profiles"), part("cache")];
-        // Weights were fetched once for all scenarios.
-        fs::create_dir(&places[3])?;
-        if let Some(fetched) = weights() {
-            symlink(fetched, folder.path().join("cache/models"))?;
-        }
-        let arguments =
-            ["--plugins", &places[0], "--models", &places[1], "--profiles", &places[2], "--cache", &places[3]];
-        let server = Server::start(&[&arguments[..], &["--set", "capture.min_frame_interval_millis=0"]].concat())?;
+        let lab = Lab::beside_the_default(mode)?;
+        let server = lab.serve_with(&["--set", "capture.min_frame_interval_millis=0"])?;
         while server.get("/v1/modes")?.1.contains("\"state\":\"loading\"") {}
-        Ok(Self { folder, server })
+        Ok(Self { lab, server })
     }
 
     /// A client in the mode that misbehaves.
@@ -90,13 +58,6 @@ struct Footprint {
     memory_kilobytes: u64,
     descriptors: usize,
     workers: usize,
-}
-
-/// Where weights lie that were fetched before.
-fn weights() -> Option<PathBuf> {
-    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")))?;
-    Some(cache.join("segue/models")).filter(|models| models.is_dir())
 }
 
 /// Has the backend misbehave as frames of `width` make it; why the frame was dropped.
@@ -167,11 +128,11 @@ async fn a_plugin_that_is_cut_short_while_it_is_mapped_costs_its_frame_at_most()
     let mut client = scene.client().await?;
     let cut = |path: &Path| fs::OpenOptions::new().write(true).open(path)?.set_len(4096);
     // The installed file is nobody's but the operator's.
-    cut(&scene.folder.path().join("plugins/libmisbehaving.so"))?;
+    cut(&scene.lab.path("plugins/libmisbehaving.so"))?;
     client.frame(0, &gradient_jpeg(64, 50)?).await?;
     client.result().await?;
     // The private copy is the server's: whoever cuts it ends the workers, and the mode is gone, and nothing else.
-    for copy in fs::read_dir(scene.folder.path().join("cache/copies"))? {
+    for copy in fs::read_dir(scene.lab.path("cache/copies"))? {
         let copy = copy?.path();
         if copy.to_string_lossy().contains("misbehaving") {
             cut(&copy)?;
@@ -208,7 +169,7 @@ async fn a_session_falls_back_while_its_mode_is_away_and_returns() -> Result<()>
     settler.text(json!({"type": "mode", "mode": "landscape"})).await?;
     assert_eq!(settler.text_of("mode").await?["state"], "ready");
     // A new build is a new chance: nobody waits for the old one's rest to end.
-    let plugin = scene.folder.path().join("plugins/libmisbehaving.so");
+    let plugin = scene.lab.path("plugins/libmisbehaving.so");
     fs::write(&plugin, [fs::read(&plugin)?, b"another build".to_vec()].concat())?;
     let back = client.text_of("mode").await?;
     assert_eq!((&back["mode"], &back["state"]), (&json!("lab"), &json!("ready")));

@@ -1,7 +1,8 @@
-//! A lab's own installation: one plugin, a model that names it, a profile with one mode.
+//! A lab's own installation: plugins, models that name them, a profile with their modes.
 
 use std::{
-    fs,
+    env, fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
@@ -12,6 +13,13 @@ use crate::{Server, program};
 /// A file that was built beside the program.
 pub fn built(file: &str) -> Result<PathBuf> {
     Ok(program().parent().context("the program lies in no directory")?.join(file))
+}
+
+/// Where weights lie that were fetched before.
+fn weights() -> Option<PathBuf> {
+    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")))?;
+    Some(cache.join("segue/models")).filter(|models| models.is_dir())
 }
 
 /// The folders of an installation; gone with the scenario.
@@ -36,6 +44,30 @@ impl Lab {
         let profile = format!("{before}[modes.fast]\nmodel = \"test\"\ninstances = 1\n{after}");
         fs::write(folder.path().join("profiles/base.toml"), profile)?;
         Ok(Self { folder })
+    }
+
+    /// Installs what is shipped, and beside it `misbehaving` as the mode `lab`, of which `mode` says more, in TOML.
+    pub fn beside_the_default(mode: &str) -> Result<Self> {
+        let lab = Self { folder: tempfile::tempdir()? };
+        for part in ["plugins", "models", "profiles", "cache"] {
+            fs::create_dir(lab.path(part))?;
+        }
+        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        for (from, to) in [
+            (built("plugins/libselfie.so")?, "plugins/libselfie.so"),
+            (built("libmisbehaving.so")?, "plugins/libmisbehaving.so"),
+            (root.join("models/selfie.toml"), "models/selfie.toml"),
+            (root.join("profiles/base.toml"), "profiles/base.toml"),
+        ] {
+            fs::copy(&from, lab.path(to)).with_context(|| format!("{} is missing", from.display()))?;
+        }
+        // Weights were fetched once for all scenarios.
+        if let Some(fetched) = weights() {
+            symlink(fetched, lab.path("cache/models"))?;
+        }
+        lab.model("lab", "misbehaving", "")?;
+        lab.profile(&format!("[modes.lab]\nmodel = \"lab\"\ninstances = 1\n{mode}"))?;
+        Ok(lab)
     }
 
     /// A file or folder of the installation.

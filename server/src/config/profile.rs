@@ -304,7 +304,7 @@ fn token(token: &str, _: &()) -> garde::Result {
 }
 
 fn file_name(name: &str, _: &()) -> garde::Result {
-    if name.is_empty() || std::path::Path::new(name).file_name().is_some_and(|plain| plain == name) {
+    if name.is_empty() || crate::file::is_plain_name(name) {
         return Ok(());
     }
     Err(garde::Error::new("no file name: write the name of a file in the plugin directory, without directories"))

@@ -58,11 +58,7 @@ pub(super) async fn overview(State(app): State<App>) -> Result<Json<serde_json::
 }
 
 async fn profile_names(app: &App) -> Result<Vec<String>, Refusal> {
-    app.service.reloads.profile_names().await.map_err(|error| Refusal {
-        status: StatusCode::INTERNAL_SERVER_ERROR,
-        code: "unreadable",
-        message: format!("the profile directory can't be read: {error}"),
-    })
+    app.service.reloads.profile_names().await.map_err(|error| Refusal::unreadable("profile", &error))
 }
 
 /// Switches to another profile.

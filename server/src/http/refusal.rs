@@ -12,6 +12,14 @@ pub(super) struct Refusal {
     pub(super) message: String,
 }
 
+impl Refusal {
+    /// The directory of `what` gave an error.
+    pub(super) fn unreadable(what: &str, error: &std::io::Error) -> Self {
+        let message = format!("the {what} directory can't be read: {error}");
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "unreadable", message }
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = Json(serde_json::json!({"code": self.code, "message": self.message}));

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use axum::{extract::State, http::StatusCode, response::Json};
+use axum::{extract::State, response::Json};
 use serde_json::{Value, json};
 
 use super::{App, refusal::Refusal};
@@ -16,10 +16,11 @@ pub(super) async fn plugins(State(app): State<App>) -> Result<Json<Value>, Refus
             Ok(plugin) => {
                 let told = plugin.descriptor;
                 let serves = modes.of_backend(&told.name).filter(|mode| is_of(mode, &plugin.sha256));
+                let is_behind = found.is_behind.map(|path| path.to_string_lossy().into_owned());
                 json!({
                     "file": found.path.to_string_lossy(), "name": told.name, "version": told.version,
                     "build": told.build, "abi": format!("{}.{}", told.abi.0, told.abi.1), "sha256": plugin.sha256,
-                    "is_behind": found.is_behind.map(|path| path.to_string_lossy().into_owned()), "modes": serves.map(|mode| describe(mode)).collect::<Vec<_>>(),
+                    "is_behind": is_behind, "modes": serves.map(|mode| describe(mode)).collect::<Vec<_>>(),
                 })
             }
             Err(reason) => json!({ "file": found.path.to_string_lossy(), "refused": reason.to_string() }),
@@ -72,9 +73,5 @@ async fn read<T: Send + 'static>(
     // Nobody closes the semaphore.
     let _turn = app.listings.acquire().await;
     let listed = tokio::task::spawn_blocking(list).await.unwrap_or_else(|error| Err(io::Error::other(error)));
-    listed.map_err(|error| Refusal {
-        status: StatusCode::INTERNAL_SERVER_ERROR,
-        code: "unreadable",
-        message: format!("the {what} directory can't be read: {error}"),
-    })
+    listed.map_err(|error| Refusal::unreadable(what, &error))
 }

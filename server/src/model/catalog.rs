@@ -9,7 +9,10 @@ use std::{
 use serde::Deserialize;
 
 use super::golden::Golden;
-use crate::file;
+use crate::{
+    file,
+    plugin_host::{ModelSpec, WeightsFile},
+};
 
 /// Labels and palettes of hundreds of classes fit easily.
 const LARGEST_ENTRY_LEN_BYTES: u64 = 1 << 20;
@@ -144,6 +147,25 @@ impl Catalog {
 }
 
 impl CatalogEntry {
+    /// What an instance of the model `name` is created for; `settings` go over the entry's own.
+    pub fn spec(
+        &self,
+        name: &str,
+        weights: Option<WeightsFile>,
+        settings: &serde_json::Map<String, serde_json::Value>,
+        max_threads: u32,
+    ) -> ModelSpec {
+        let mut merged = self.settings.clone();
+        merged.extend(settings.clone());
+        ModelSpec {
+            name: name.to_owned(),
+            weights,
+            classes: self.classes.iter().map(|class| (class.label.clone(), class.colour)).collect(),
+            settings_json: serde_json::Value::Object(merged).to_string(),
+            max_threads,
+        }
+    }
+
     /// The variant `name`, or the default one when `name` is empty; `None` when the model has no weights.
     pub fn variant(&self, model: &str, name: &str) -> Result<Option<&Variant>, CatalogError> {
         let wanted = if name.is_empty() { &self.default_variant } else { name };
@@ -169,13 +191,13 @@ fn parse(path: &Path, text: &str) -> Result<CatalogEntry, CatalogError> {
         if !variant.sha256.is_empty() && hex::decode(&variant.sha256).map(|bytes| bytes.len()) != Ok(32) {
             return Err(invalid(line, format!("variants.{name}.sha256: expected 64 hex digits")));
         }
-        if !is_plain(&variant.file) {
+        if !file::is_plain_name(&variant.file) {
             return Err(invalid(line, format!("variants.{name}.file: expected a file name without directories")));
         }
     }
     if let Some(golden) = &entry.golden {
         let line = line_with(text, "[golden]");
-        if !is_plain(&golden.picture) || !is_plain(&golden.mask) {
+        if !file::is_plain_name(&golden.picture) || !file::is_plain_name(&golden.mask) {
             return Err(invalid(line, "golden: expected file names without directories".into()));
         }
         if !(0.0..=1.0).contains(&golden.min_agreement) {
@@ -193,11 +215,6 @@ fn parse(path: &Path, text: &str) -> Result<CatalogEntry, CatalogError> {
         return Err(invalid(line_with(text, "classes"), format!("classes: {} of at most 256", entry.classes.len())));
     }
     Ok(entry)
-}
-
-/// Whether `file` names a file of the same directory.
-fn is_plain(file: &str) -> bool {
-    Path::new(file).file_name().is_some_and(|name| name == file)
 }
 
 fn line_with(text: &str, part: &str) -> usize {

@@ -11,7 +11,7 @@ use std::{
 use super::{Catalog, CatalogEntry, LoadedModel, ModeError, ModeFault, Places, Variant, shelf::Shelf};
 use crate::{
     config::{Isolation, ModeSettings},
-    plugin_host::{Build, Descriptor, FoundPlugin, ModelSpec, PluginFile, WeightsFile, WorkerLimits},
+    plugin_host::{Build, Descriptor, FoundPlugin, PluginFile, WeightsFile, WorkerLimits},
 };
 
 /// What a mode is made of: the catalog's entry and the files. Two that are equal make the same model.
@@ -215,15 +215,7 @@ impl Loader {
         let path = files.plugin.path.clone();
         let build = Build::of(&files.plugin, &self.places.copies(), limits)
             .map_err(|source| ModeError::Open { path, source })?;
-        let mut merged = entry.settings.clone();
-        merged.extend(settings.settings.clone());
-        let spec = ModelSpec {
-            name: settings.model.clone(),
-            weights,
-            classes: entry.classes.iter().map(|class| (class.label.clone(), class.colour)).collect(),
-            settings_json: serde_json::Value::Object(merged).to_string(),
-            max_threads: settings.threads,
-        };
+        let spec = entry.spec(&settings.model, weights, &settings.settings, settings.threads);
         let golden = |instance: &mut _| match &entry.golden {
             Some(golden) => golden.check(&self.places.models, instance),
             None => Ok(()),

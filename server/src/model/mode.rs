@@ -148,11 +148,6 @@ impl Mode {
         }
     }
 
-    /// Ends its serving, with the reason that everybody is told.
-    pub fn set_unavailable(&self, fault: ModeFault) {
-        self.set(ModeState::Unavailable(Arc::new(fault)));
-    }
-
     /// Whether clients see it.
     pub(super) fn is_in_force(&self) -> bool {
         self.is_in_force.load(Ordering::Acquire)
@@ -167,7 +162,7 @@ impl Mode {
         was_in_force
     }
 
-    pub(super) fn set(&self, state: ModeState) {
+    pub(crate) fn set(&self, state: ModeState) {
         self.state.send_replace(state.clone());
         // What becomes of a mode that is not in force is told by the receipt of its reload.
         if self.is_in_force() {

@@ -10,7 +10,7 @@ use std::{
 use libloading::os::unix::{Library as OsLibrary, RTLD_LOCAL, RTLD_NOW};
 use segue_abi as abi;
 
-use super::{Descriptor, PluginFile, callbacks::HostTable, check::check};
+use super::{CheckError, Descriptor, PluginFile, callbacks::HostTable, check::check};
 use crate::{
     copies::{Copies, CopyError, PrivateCopy},
     file,
@@ -37,6 +37,10 @@ pub enum OpenError {
     Copy(#[from] CopyError),
     #[error("the loader refuses it")]
     Load(#[source] libloading::Error),
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    #[error("the plugin's private copy was changed")]
+    CopyChanged,
     #[error("its descriptor in memory is not the one in its file")]
     Changed,
 }
@@ -60,8 +64,17 @@ impl Library {
         Ok(library)
     }
 
+    /// Opens the private copy at `path`, in a process that has only been told of it and of its SHA-256.
+    pub(super) fn open_copy(path: &Path, sha256: &str) -> Result<Self, OpenError> {
+        let file = PluginFile::read(path)?;
+        if file.sha256 != sha256 {
+            return Err(OpenError::CopyChanged);
+        }
+        Self::open_at(&file, path)
+    }
+
     /// Opens the private copy of `file` at `path`.
-    pub(super) fn open_at(file: &PluginFile, path: &Path) -> Result<Self, OpenError> {
+    fn open_at(file: &PluginFile, path: &Path) -> Result<Self, OpenError> {
         // SAFETY: `check` found a Segue descriptor in exactly these bytes; running the plugin's initialisers is
         // what its operator asked for by installing it.
         let library = unsafe { OsLibrary::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(OpenError::Load)?;

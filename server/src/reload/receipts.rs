@@ -102,7 +102,6 @@ struct Kept {
 impl Receipts {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         metrics.expect_reloads(&ReloadOutcome::ALL.map(ReloadOutcome::name));
-        metrics.expect_swaps(&ReloadOutcome::ALL.map(ReloadOutcome::name));
         Self { kept: Mutex::default(), metrics }
     }
 

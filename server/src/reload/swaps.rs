@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     Receipts,
-    triggers::{Triggered, Wish},
+    triggers::{PEACE_WITHIN, Triggered, Wish},
 };
 use crate::{
     config::{ReloadSettings, Watch, Watching},
@@ -19,9 +19,6 @@ use crate::{
 /// What is not known to be finished has to look the same for so long: files that can't be used, and those whose
 /// directory has no events.
 const UNFINISHED_FOR: Duration = Duration::from_millis(500);
-
-/// Whoever writes for longer than that is not waited for; the next event or look will tell.
-const PEACE_WITHIN: Duration = Duration::from_secs(1);
 
 /// What was tried. The same that is written again is tried again: perhaps it was not finished, perhaps what was amiss is mended.
 #[derive(PartialEq)]

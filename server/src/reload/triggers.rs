@@ -24,7 +24,7 @@ use crate::{
 const MISSING_FOR: Duration = Duration::from_millis(500);
 
 /// Whoever writes for longer than that is not waited for; the next event or look will tell.
-const PEACE_WITHIN: Duration = Duration::from_secs(1);
+pub(super) const PEACE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A reason to reload.
 pub(super) struct Triggered {

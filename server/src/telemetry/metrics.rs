@@ -158,13 +158,6 @@ impl Metrics {
         self.refused_builds.set(refused as i64);
     }
 
-    /// Makes `outcomes` of swaps visible before the first of them.
-    pub fn expect_swaps(&self, outcomes: &[&'static str]) {
-        for &outcome in outcomes {
-            drop(self.swaps.get_or_create(&ReloadLabels { outcome }));
-        }
-    }
-
     /// Counts a call of the backend behind `mode` that failed.
     pub fn count_failure(&self, mode: &Arc<str>, cause: &'static str) {
         self.failures.get_or_create(&FailureLabels { mode: Arc::clone(mode), cause }).inc();
@@ -180,10 +173,11 @@ impl Metrics {
         self.given_up.get_or_create(&ModeLabels { mode: Arc::clone(mode) }).inc();
     }
 
-    /// Makes `outcomes` visible before the first of them.
+    /// Makes `outcomes` of reloads and swaps visible before the first of them.
     pub fn expect_reloads(&self, outcomes: &[&'static str]) {
         for &outcome in outcomes {
             drop(self.reloads.get_or_create(&ReloadLabels { outcome }));
+            drop(self.swaps.get_or_create(&ReloadLabels { outcome }));
         }
     }
 

@@ -161,13 +161,7 @@ fn model_of(places: &Places, name: &str, entry: &CatalogEntry) -> Result<ModelSp
                 .ok_or_else(|| format!("{} is not here; run `segue models pull {name}`", variant.file))?,
         ),
     };
-    Ok(ModelSpec {
-        name: name.to_owned(),
-        weights,
-        classes: entry.classes.iter().map(|class| (class.label.clone(), class.colour)).collect(),
-        settings_json: serde_json::Value::Object(entry.settings.clone()).to_string(),
-        max_threads: 1,
-    })
+    Ok(entry.spec(name, weights, &serde_json::Map::new(), 1))
 }
 
 fn no_model() -> ModelSpec {

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     file,
     plugin_host::{
-        InstanceError, Library, PluginFile, RunningCall, StageMicros, callbacks,
+        InstanceError, Library, RunningCall, StageMicros, callbacks,
         direct::{Direct, PlanePointers},
         instance::FrameCall,
     },
@@ -80,16 +80,12 @@ pub(in crate::plugin_host) fn end_with_the_server(server: i32) -> Result<(), Box
 fn load(setup: &Setup) -> Result<Direct, Box<dyn std::error::Error>> {
     // Under memory pressure the kernel is to end a worker before the server. It may refuse.
     let _ = fs::write("/proc/self/oom_score_adj", "500");
-    let file = PluginFile::read(&setup.plugin)?;
-    if file.sha256 != setup.sha256 {
-        return Err("the plugin's private copy was changed".into());
-    }
     if let Some(weights) = &setup.spec.weights
         && file::sha256(&weights.path)? != weights.sha256
     {
         return Err(format!("the weights {} were changed", weights.path.display()).into());
     }
-    let library = Arc::new(Library::open_at(&file, &setup.plugin)?);
+    let library = Arc::new(Library::open_copy(&setup.plugin, &setup.sha256)?);
     let mut direct = Direct::create(&library, &setup.spec)?;
     direct.warm_up()?;
     Ok(direct)
