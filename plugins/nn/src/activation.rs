@@ -16,12 +16,16 @@ pub enum Activation {
     HardSwish,
     /// `1 / (1 + exp(-x))`, to about 1e-7.
     Sigmoid,
+    /// `relu6(x + 3) / 6`.
+    HardSigmoid,
+    /// `x * (1 + erf(x / sqrt(2))) / 2`, to about 2e-7 (Hendrycks and Gimpel, "Gaussian error linear units", 2016).
+    Gelu,
 }
 
 impl Activation {
     /// Applies the function to `M` rows of `N` vectors.
     ///
-    /// The same loop four times, so that the choice is made once; and no helper takes the function as an
+    /// The same loop for each, so that the choice is made once; and no helper takes the function as an
     /// argument, as vector instructions that are not inlined into a `#[target_feature]` function become calls.
     #[inline(always)]
     pub(crate) fn apply<V: Vector, const N: usize, const M: usize>(self, values: &mut [[V; N]; M]) {
@@ -47,6 +51,16 @@ impl Activation {
                     *value = sigmoid(*value);
                 }
             }
+            Self::HardSigmoid => {
+                for value in values.as_flattened_mut() {
+                    *value = hard_sigmoid(*value);
+                }
+            }
+            Self::Gelu => {
+                for value in values.as_flattened_mut() {
+                    *value = gelu(*value);
+                }
+            }
         }
     }
 
@@ -59,6 +73,8 @@ impl Activation {
             Self::Relu6 => relu6(value),
             Self::HardSwish => hard_swish(value),
             Self::Sigmoid => sigmoid(value),
+            Self::HardSigmoid => hard_sigmoid(value),
+            Self::Gelu => gelu(value),
         }
     }
 }
@@ -79,6 +95,26 @@ fn hard_swish<V: Vector>(x: V) -> V {
 }
 
 #[inline(always)]
+fn hard_sigmoid<V: Vector>(x: V) -> V {
+    relu6(x.add(V::splat(3.0))).mul(V::splat(1.0 / 6.0))
+}
+
+/// With `erf` by formula 7.1.26 of Abramowitz and Stegun, "Handbook of mathematical functions", 1964.
+#[inline(always)]
+fn gelu<V: Vector>(x: V) -> V {
+    let one = V::splat(1.0);
+    let z = x.max(V::splat(0.0).sub(x)).mul(V::splat(std::f32::consts::FRAC_1_SQRT_2));
+    let t = one.div(z.mul_add(V::splat(0.327_591_1), one));
+    let mut series = V::splat(1.061_405_4);
+    for coefficient in [-1.453_152, 1.421_413_7, -0.284_496_72, 0.254_829_6] {
+        series = series.mul_add(t, V::splat(coefficient));
+    }
+    // Half of `1 - erf(z)`, the tail on the far side of `x`.
+    let tail = series.mul(t).mul(exp(V::splat(0.0).sub(z.mul(z)))).mul(V::splat(0.5));
+    x.max(V::splat(0.0)).sub(z.mul(V::splat(std::f32::consts::SQRT_2)).mul(tail))
+}
+
+#[inline(always)]
 fn sigmoid<V: Vector>(x: V) -> V {
     let one = V::splat(1.0);
     one.div(one.add(exp(V::splat(0.0).sub(x))))
@@ -86,7 +122,7 @@ fn sigmoid<V: Vector>(x: V) -> V {
 
 /// `exp(x)` as `2^n * exp(r)` with `|r| <= ln(2) / 2` and a Taylor polynomial of degree 6 for `exp(r)`.
 #[inline(always)]
-fn exp<V: Vector>(x: V) -> V {
+pub(crate) fn exp<V: Vector>(x: V) -> V {
     // Beyond these, 2^n would leave the normal range.
     let x = x.max(V::splat(-87.0)).min(V::splat(87.0));
     let rounded = x.mul_add(V::splat(std::f32::consts::LOG2_E), V::splat(ROUNDER));

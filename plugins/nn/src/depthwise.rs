@@ -3,6 +3,8 @@
 //! The input rows under the window live in a ring of zero-padded rows in scratch, so every tile is an inner
 //! tile and each input row is copied once.
 
+use std::sync::Arc;
+
 use crate::activation::Activation;
 use crate::buffer::Buffer;
 use crate::pool::Pool;
@@ -22,8 +24,8 @@ pub struct Depthwise {
     window: Window,
     channels: usize,
     /// Taps by channels, the channels rounded up to whole vectors.
-    taps: Buffer,
-    bias: Buffer,
+    taps: Arc<Buffer>,
+    bias: Arc<Buffer>,
     activation: Activation,
 }
 
@@ -43,7 +45,13 @@ impl Depthwise {
         }
         let mut packed_bias = Buffer::zeroed(padded);
         packed_bias[..channels].copy_from_slice(bias);
-        Self { level, window, channels, taps: packed, bias: packed_bias, activation }
+        Self { level, window, channels, taps: Arc::new(packed), bias: Arc::new(packed_bias), activation }
+    }
+
+    /// The same filters over another image; a window of the same taps.
+    pub(crate) fn over(&self, window: Window) -> Self {
+        assert_eq!(window.rows.kernel * window.columns.kernel, self.window.rows.kernel * self.window.columns.kernel);
+        Self { window, taps: Arc::clone(&self.taps), bias: Arc::clone(&self.bias), ..*self }
     }
 
     /// The input image.

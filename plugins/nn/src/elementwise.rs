@@ -31,6 +31,52 @@ pub fn activate(level: Level, pool: &mut Pool, input: &[f32], activation: Activa
     combine(level, pool, input, None, activation, output);
 }
 
+/// `a += b`.
+pub(crate) fn add_to(level: Level, pool: &mut Pool, a: &mut [f32], b: &[f32]) {
+    assert_eq!(a.len(), b.len());
+    in_runs(pool, a, |first, output| {
+        let other = Some(&b[first..first + output.len()]);
+        level.run(InPlace { other, activation: Activation::None, output });
+    });
+}
+
+/// `values = activation(values)`.
+pub(crate) fn activate_in_place(level: Level, pool: &mut Pool, activation: Activation, values: &mut [f32]) {
+    in_runs(pool, values, |_, output| level.run(InPlace { other: None, activation, output }));
+}
+
+/// Calls `task(first, run)` on runs of values.
+fn in_runs(pool: &mut Pool, values: &mut [f32], task: impl Fn(usize, &mut [f32]) + Sync) {
+    /// Work per value, in multiply-accumulates.
+    const WORK: usize = 4;
+    let count = values.len();
+    pool.rows(values, count, WORK, 0, |first, run, _| task(first, run));
+}
+
+struct InPlace<'a> {
+    other: Option<&'a [f32]>,
+    activation: Activation,
+    output: &'a mut [f32],
+}
+
+impl Kernel for InPlace<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let len = self.output.len();
+        assert!(self.other.is_none_or(|other| other.len() == len));
+        for at in (0..len).step_by(V::LANES) {
+            // SAFETY: at most `len - at` values from `at` on, of slices of length `len`.
+            unsafe {
+                let mut value: V = load_up_to(self.output.as_ptr().add(at), len - at);
+                if let Some(other) = self.other {
+                    value = value.add(load_up_to(other.as_ptr().add(at), len - at));
+                }
+                store_up_to(self.activation.apply_one(value), self.output.as_mut_ptr().add(at), len - at);
+            }
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Pair {
     Sum,

@@ -7,13 +7,18 @@
 #![allow(unsafe_code, reason = "vector intrinsics, and a thread pool that lends stack memory to its threads")]
 
 mod activation;
+mod arrange;
+mod attention;
 mod buffer;
 mod conv;
 mod deconv;
 mod depthwise;
 mod elementwise;
+mod engine;
 mod expanded;
 mod gemm;
+mod labels;
+mod normalise;
 mod parts;
 mod pointwise;
 mod pool;
@@ -30,6 +35,10 @@ pub use conv::Conv2d;
 pub use deconv::Deconv2x2;
 pub use depthwise::Depthwise;
 pub use elementwise::{GlobalMean, activate, add, multiply, multiply_channels};
+pub use engine::{
+    Attention, Cpu, CpuConv, CpuDepthwise, CpuImage, CpuNorm, Deformable, Engine, EngineError, EngineResult, Filter,
+    MaskOutput, Norm, Padding, Placement, Scores, Step,
+};
 pub use expanded::Expanded;
 pub use pointwise::{Pointwise, PointwiseInput};
 pub use pool::Pool;

@@ -2,7 +2,7 @@
 //! its input, a residual on its output.
 
 use crate::activation::Activation;
-use crate::gemm::{PackedWeights, Rows, Segment};
+use crate::gemm::{PackedWeights, Residual, Rows, Segment};
 use crate::pool::Pool;
 use crate::shape::Shape;
 use crate::simd::{Kernel, Level, Vector, load_up_to, store_up_to};
@@ -96,14 +96,60 @@ impl Pointwise {
     #[inline(always)]
     pub(crate) fn pixels<V: Vector>(&self, input: &[f32], residual: Option<&[f32]>, output: &mut [f32]) {
         let rows = Rows {
-            weights: &self.weights,
+            weights: self.weights.view(),
             activation: self.activation,
             input,
             segments: &self.segment,
             input_step: self.input.channels,
             count: output.len() / self.weights.columns,
-            residual,
+            residual: residual.map(Residual::After),
             output,
+        };
+        rows.compute::<V>();
+    }
+}
+
+/// `output = activation(input * weights + residual)` for pixels in any order.
+pub(crate) fn multiply_pixels(
+    level: Level,
+    pool: &mut Pool,
+    weights: &PackedWeights,
+    activation: Activation,
+    input: &[f32],
+    residual: Option<&[f32]>,
+    output: &mut [f32],
+) {
+    let PackedWeights { depth, columns, .. } = *weights;
+    let pixels = output.len() / columns;
+    assert!(input.len() == pixels * depth && output.len() == pixels * columns);
+    assert!(residual.is_none_or(|r| r.len() == output.len()));
+    pool.rows(output, pixels, depth * columns, 0, |first, output, _| {
+        let input = &input[first * depth..];
+        let residual = residual.map(|r| &r[first * columns..][..output.len()]);
+        level.run(PlainPixels { weights, activation, input, residual, output });
+    });
+}
+
+struct PlainPixels<'a> {
+    weights: &'a PackedWeights,
+    activation: Activation,
+    input: &'a [f32],
+    residual: Option<&'a [f32]>,
+    output: &'a mut [f32],
+}
+
+impl Kernel for PlainPixels<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let rows = Rows {
+            weights: self.weights.view(),
+            activation: self.activation,
+            input: self.input,
+            segments: &[Segment { offset: 0, len: self.weights.depth }],
+            input_step: self.weights.depth,
+            count: self.output.len() / self.weights.columns,
+            residual: self.residual.map(Residual::Before),
+            output: self.output,
         };
         rows.compute::<V>();
     }

@@ -27,19 +27,45 @@ pub(crate) struct Tap {
 impl Sampling {
     /// The taps of all output pixels along an axis.
     pub(crate) fn taps(self, input: usize, output: usize) -> impl ExactSizeIterator<Item = Tap> {
-        let scale = match self {
+        let scale = self.scale(input, output);
+        (0..output).map(move |i| Tap::at(self.source(i as f32, scale), input))
+    }
+
+    /// The taps of `output` pixels that lie over the first `part` pixels of a canvas of `canvas`, over all of which
+    /// the input lies.
+    pub(crate) fn taps_of_part(
+        self,
+        input: usize,
+        canvas: usize,
+        part: usize,
+        output: usize,
+    ) -> impl ExactSizeIterator<Item = Tap> {
+        let scale = self.scale(input, canvas);
+        let step = part as f32 / output as f32;
+        (0..output).map(move |i| Tap::at(self.source((i as f32 + 0.5) * step - 0.5, scale), input))
+    }
+
+    fn scale(self, input: usize, output: usize) -> f32 {
+        match self {
             Self::AlignedCorners if output > 1 => (input - 1) as f32 / (output - 1) as f32,
             _ => input as f32 / output as f32,
-        };
-        (0..output).map(move |i| {
-            let at = match self {
-                Self::HalfPixelCentres => (i as f32 + 0.5) * scale - 0.5,
-                Self::AlignedCorners | Self::TopLeft => i as f32 * scale,
-            };
-            let at = at.clamp(0.0, (input - 1) as f32);
-            let low = at as usize;
-            Tap { low, high: (low + 1).min(input - 1), weight: at - low as f32 }
-        })
+        }
+    }
+
+    /// The place in the input of the place `at` in the output.
+    fn source(self, at: f32, scale: f32) -> f32 {
+        match self {
+            Self::HalfPixelCentres => (at + 0.5) * scale - 0.5,
+            Self::AlignedCorners | Self::TopLeft => at * scale,
+        }
+    }
+}
+
+impl Tap {
+    fn at(place: f32, input: usize) -> Self {
+        let place = place.clamp(0.0, (input - 1) as f32);
+        let low = place as usize;
+        Self { low, high: (low + 1).min(input - 1), weight: place - low as f32 }
     }
 }
 

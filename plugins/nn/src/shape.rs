@@ -60,6 +60,12 @@ impl Axis {
         Self { kernel, stride, dilation, before: 0, input, output }
     }
 
+    /// PyTorch's padding: `padding` zeros on each side, and only windows that lie inside of that.
+    pub fn padded_by(input: usize, kernel: usize, stride: usize, dilation: usize, padding: usize) -> Self {
+        let inside = Self::valid(input + 2 * padding, kernel, stride, dilation);
+        Self { before: padding, input, ..inside }
+    }
+
     /// The input pixel under tap `tap` of the window for `output`, unless that is padding.
     pub(crate) fn source(&self, output: usize, tap: usize) -> Option<usize> {
         (output * self.stride + tap * self.dilation).checked_sub(self.before).filter(|&at| at < self.input)

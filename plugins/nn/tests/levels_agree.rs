@@ -6,8 +6,15 @@ use segue_nn::{
     Resize, Sampling, Shape, Window, activate, add, multiply, multiply_channels,
 };
 
-const ACTIVATIONS: [Activation; 5] =
-    [Activation::None, Activation::Relu, Activation::Relu6, Activation::HardSwish, Activation::Sigmoid];
+const ACTIVATIONS: [Activation; 7] = [
+    Activation::None,
+    Activation::Relu,
+    Activation::Relu6,
+    Activation::HardSwish,
+    Activation::Sigmoid,
+    Activation::HardSigmoid,
+    Activation::Gelu,
+];
 
 /// Pseudo-random numbers from -`size` to `size`.
 fn numbers(len: usize, seed: u32, size: f32) -> Vec<f32> {
@@ -28,7 +35,18 @@ fn plain(activation: Activation, x: f32) -> f32 {
         Activation::Relu6 => x.clamp(0.0, 6.0),
         Activation::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
         Activation::Sigmoid => (1.0 / (1.0 + (-f64::from(x)).exp())) as f32,
+        Activation::HardSigmoid => (x + 3.0).clamp(0.0, 6.0) / 6.0,
+        Activation::Gelu => (f64::from(x) * normal_share(f64::from(x))) as f32,
     }
+}
+
+/// The share of a normal distribution below `x`, by Simpson's rule.
+fn normal_share(x: f64) -> f64 {
+    const STEPS: i32 = 2000;
+    let (low, step) = (-12.0, (x + 12.0) / f64::from(STEPS));
+    let density = |x: f64| (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    let weight = |i: i32| if i == 0 || i == STEPS { 1.0 } else { f64::from(2 + 2 * (i % 2)) };
+    (0..=STEPS).map(|i| weight(i) * density(low + f64::from(i) * step)).sum::<f64>() * step / 3.0
 }
 
 fn assert_close(what: &str, ours: &[f32], expected: &[f32]) {

@@ -169,6 +169,12 @@ pub(crate) trait Vector: Copy {
     fn mul_add(self, factor: Self, addend: Self) -> Self;
     /// 1 in the lanes where `self >= threshold`, 0 in the others.
     fn at_least(self, threshold: Self) -> Self;
+    /// The sum of all lanes.
+    fn sum(self) -> f32;
+    /// The largest lane.
+    fn largest(self) -> f32;
+    /// The first lane that is `value` or above.
+    fn first_at_least(self, value: f32) -> Option<usize>;
     /// Two to the power of the integer in the low bits of a float that [`ROUNDER`] was added to.
     fn power_of_rounded(self) -> Self;
 }

@@ -135,6 +135,26 @@ impl Vector for Neon {
     }
 
     #[inline(always)]
+    fn sum(self) -> f32 {
+        // SAFETY: the architecture's baseline has NEON.
+        unsafe { vaddvq_f32(self.0) }
+    }
+
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        // SAFETY: the architecture's baseline has NEON.
+        unsafe { vmaxvq_f32(self.0) }
+    }
+
+    #[inline(always)]
+    fn first_at_least(self, value: f32) -> Option<usize> {
+        let mut lanes = [0.0; 4];
+        // SAFETY: four f32 are written to an array of four.
+        unsafe { vst1q_f32(lanes.as_mut_ptr(), self.0) };
+        lanes.iter().position(|&lane| lane >= value)
+    }
+
+    #[inline(always)]
     fn power_of_rounded(self) -> Self {
         // SAFETY: the architecture's baseline has NEON.
         Self(unsafe {

@@ -123,6 +123,21 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
+    fn sum(self) -> f32 {
+        self.0.iter().sum()
+    }
+
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        self.0.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    #[inline(always)]
+    fn first_at_least(self, value: f32) -> Option<usize> {
+        self.0.iter().position(|&lane| lane >= value)
+    }
+
+    #[inline(always)]
     fn power_of_rounded(self) -> Self {
         Self(self.0.map(|lane| f32::from_bits((lane.to_bits() << 23).wrapping_add(0x3f80_0000))))
     }

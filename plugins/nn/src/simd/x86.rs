@@ -138,6 +138,25 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    fn sum(self) -> f32 {
+        // SAFETY: the module's invariant.
+        unsafe { _mm512_reduce_add_ps(self.0) }
+    }
+
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        // SAFETY: the module's invariant.
+        unsafe { _mm512_reduce_max_ps(self.0) }
+    }
+
+    #[inline(always)]
+    fn first_at_least(self, value: f32) -> Option<usize> {
+        // SAFETY: the module's invariant.
+        let mask = unsafe { _mm512_cmp_ps_mask::<_CMP_GE_OQ>(self.0, _mm512_set1_ps(value)) };
+        (mask != 0).then(|| mask.trailing_zeros() as usize)
+    }
+
+    #[inline(always)]
     fn power_of_rounded(self) -> Self {
         // SAFETY: the module's invariant.
         Self(unsafe {
@@ -264,6 +283,33 @@ impl Vector for Avx2 {
             let mask = _mm256_cmp_ps::<_CMP_GE_OQ>(self.0, threshold.0);
             _mm256_and_ps(mask, _mm256_set1_ps(1.0))
         })
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        // SAFETY: the module's invariant.
+        unsafe {
+            let four = _mm_add_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+        }
+    }
+
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        // SAFETY: the module's invariant.
+        unsafe {
+            let four = _mm_max_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps::<1>(two, two)))
+        }
+    }
+
+    #[inline(always)]
+    fn first_at_least(self, value: f32) -> Option<usize> {
+        // SAFETY: the module's invariant.
+        let mask = unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(self.0, _mm256_set1_ps(value))) };
+        (mask != 0).then(|| mask.trailing_zeros() as usize)
     }
 
     #[inline(always)]
