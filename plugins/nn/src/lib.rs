@@ -18,6 +18,8 @@ mod engine;
 mod expanded;
 mod gemm;
 mod labels;
+#[cfg(feature = "network")]
+pub mod network;
 mod normalise;
 mod parts;
 mod pointwise;
@@ -27,6 +29,8 @@ mod resize;
 mod shape;
 mod simd;
 mod upsample;
+#[cfg(feature = "weights")]
+pub mod weights;
 mod window;
 
 pub use activation::Activation;
@@ -42,7 +46,7 @@ pub use engine::{
 pub use expanded::Expanded;
 pub use pointwise::{Pointwise, PointwiseInput};
 pub use pool::Pool;
-pub use preprocess::{Normalisation, Preprocessor, RgbFrame};
+pub use preprocess::{Layout, Normalisation, Preprocessor, RgbFrame};
 pub use resize::{Resize, Sampling};
 pub use shape::{Axis, Shape};
 pub use simd::Level;

@@ -35,14 +35,35 @@ pub struct Normalisation {
 impl Normalisation {
     /// Values from 0 to 1, as they are.
     pub const UNIT: Self = Self { mean: [0.0; CHANNELS], scale: [1.0; CHANNELS] };
+    /// Values from -1 to 1.
+    pub const SIGNED: Self = Self { mean: [0.5; CHANNELS], scale: [2.0; CHANNELS] };
+    /// By the mean and the deviation of ImageNet's pictures.
+    pub const IMAGE_NET: Self = Self { mean: [0.485, 0.456, 0.406], scale: [1.0 / 0.229, 1.0 / 0.224, 1.0 / 0.225] };
 }
 
-/// Resizes frames to one size; keeps its filters while the frame's size stays the same.
+/// Where a frame goes in a network's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Width and height to which the frame is resized.
+    pub picture: (usize, usize),
+    /// Width and height of the input, at whose top left the picture lies; at least as large.
+    pub canvas: (usize, usize),
+}
+
+impl Layout {
+    /// The picture alone.
+    pub const fn whole(size: (usize, usize)) -> Self {
+        Self { picture: size, canvas: size }
+    }
+}
+
+/// Resizes frames; keeps its filters while the sizes stay the same.
 #[derive(Debug)]
 pub struct Preprocessor {
     level: Level,
-    output: (usize, usize),
     normalisation: Normalisation,
+    /// The byte that the canvas beside the picture is made of.
+    beside: u8,
     rows: Filters,
     columns: Filters,
 }
@@ -59,28 +80,34 @@ struct Filters {
 }
 
 impl Preprocessor {
-    /// A preprocessor to `(width, height)` pixels that allocates when it first sees a frame size.
-    pub fn new(level: Level, output: (usize, usize), normalisation: Normalisation) -> Self {
-        Self { level, output, normalisation, rows: Filters::default(), columns: Filters::default() }
+    /// A preprocessor that allocates when it first sees a size.
+    pub fn new(level: Level, normalisation: Normalisation) -> Self {
+        Self { level, normalisation, beside: 0, rows: Filters::default(), columns: Filters::default() }
     }
 
-    /// Fills `output` (height x width x 3 f32) from `frame`.
+    /// The same with another byte than 0 beside the picture.
+    pub fn with_beside(self, beside: u8) -> Self {
+        Self { beside, ..self }
+    }
+
+    /// Fills `output`, the canvas (height x width x 3 f32), from `frame`.
     ///
     /// # Panics
     /// When a side of the frame is 0, or a slice is too short for its size.
-    pub fn run(&mut self, pool: &mut Pool, frame: RgbFrame<'_>, output: &mut [f32]) {
-        let (width, height) = self.output;
+    pub fn run(&mut self, pool: &mut Pool, frame: RgbFrame<'_>, layout: Layout, output: &mut [f32]) {
+        let Layout { picture: (width, height), canvas } = layout;
+        assert!(width <= canvas.0 && height <= canvas.1, "the picture is larger than its canvas");
         assert!(frame.width > 0 && frame.height > 0, "the frame has no pixels");
         assert!(frame.stride >= frame.width * CHANNELS, "rows overlap");
         assert!(frame.bytes.len() >= frame.stride * (frame.height - 1) + frame.width * CHANNELS, "the frame is short");
-        assert_eq!(output.len(), width * height * CHANNELS);
+        assert_eq!(output.len(), canvas.0 * canvas.1 * CHANNELS);
         self.rows.fit(frame.height, height);
         self.columns.fit(frame.width, width);
         let scratch_len = frame.width * CHANNELS + SLACK;
         let work = frame.width * CHANNELS * self.rows.taps + self.columns.weights.len() * 4;
-        pool.rows(output, height, work, scratch_len, |first, output, scratch| {
+        pool.rows(output, canvas.1, work, scratch_len, |first, output, scratch| {
             let blended = &mut scratch[..scratch_len];
-            self.level.run(FrameRows { preprocessor: self, frame, first, blended, output });
+            self.level.run(FrameRows { preprocessor: self, frame, layout, first, blended, output });
         });
     }
 }
@@ -116,6 +143,7 @@ impl Filters {
 struct FrameRows<'a> {
     preprocessor: &'a Preprocessor,
     frame: RgbFrame<'a>,
+    layout: Layout,
     first: usize,
     blended: &'a mut [f32],
     output: &'a mut [f32],
@@ -124,9 +152,19 @@ struct FrameRows<'a> {
 impl Kernel for FrameRows<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Preprocessor { output: (width, _), normalisation, rows, columns, .. } = self.preprocessor;
+        let Preprocessor { normalisation, rows, columns, beside, .. } = self.preprocessor;
+        let Layout { picture: (width, height), canvas } = self.layout;
         let row_len = self.frame.width * CHANNELS;
-        for (i, output) in self.output.chunks_exact_mut(width * CHANNELS).enumerate() {
+        for (i, output) in self.output.chunks_exact_mut(canvas.0 * CHANNELS).enumerate() {
+            let is_picture = self.first + i < height;
+            let (output, beside_it) = output.split_at_mut(if is_picture { width * CHANNELS } else { 0 });
+            for (at, value) in beside_it.iter_mut().enumerate() {
+                let channel = at % CHANNELS;
+                *value = (f32::from(*beside) / 255.0 - normalisation.mean[channel]) * normalisation.scale[channel];
+            }
+            if !is_picture {
+                continue;
+            }
             let (first, weights) = rows.get(self.first + i);
             blend_rows::<V>(
                 &self.frame.bytes[first * self.frame.stride..],

@@ -1,6 +1,6 @@
 //! What happens to a frame before and after the network: preprocessing and label upsampling.
 
-use segue_nn::{LabelUpsampler, Level, Normalisation, Pool, Preprocessor, RgbFrame};
+use segue_nn::{LabelUpsampler, Layout, Level, Normalisation, Pool, Preprocessor, RgbFrame};
 
 fn bytes(len: usize) -> Vec<u8> {
     (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
@@ -84,7 +84,7 @@ fn preprocessing_resizes_without_aliasing_and_normalises() {
         on_all(|level, pool| {
             let mut output = vec![f32::NAN; width * height * 3];
             let source = RgbFrame { bytes: &frame[..stride * (h - 1) + w * 3], width: w, height: h, stride };
-            Preprocessor::new(level, (width, height), normalisation).run(pool, source, &mut output);
+            Preprocessor::new(level, normalisation).run(pool, source, Layout::whole((width, height)), &mut output);
             for (at, value) in output.iter().enumerate() {
                 let (y, x, c) = (at / 3 / width, at / 3 % width, at % 3);
                 let mut sum = 0.0;

@@ -1,6 +1,6 @@
 //! The plugin: from a frame to the network's input, through the network, to labels and confidences.
 
-use segue_nn::{LabelUpsampler, Normalisation, Preprocessor, RgbFrame};
+use segue_nn::{LabelUpsampler, Layout, Normalisation, Preprocessor, RgbFrame};
 use segue_plugin::{Backend, Call, Class, Error, Frame, Info, Mask, Model, Result, Stage, export_backend};
 use serde::Deserialize;
 
@@ -32,7 +32,7 @@ impl Backend for Selfie {
         let (width, height) = (network.input_width(), network.input_height());
         log::debug!("Loaded a {width}x{height} network on {:?} with {} threads", network.level(), model.max_threads);
         Ok(Self {
-            preprocessor: Preprocessor::new(network.level(), (width, height), Normalisation::UNIT),
+            preprocessor: Preprocessor::new(network.level(), Normalisation::UNIT),
             upsampler: LabelUpsampler::new(network.level()),
             classes: classes(model)?,
             input: vec![0.0; 3 * width * height],
@@ -49,13 +49,14 @@ impl Backend for Selfie {
 
     fn segment(&mut self, frame: &Frame<'_>, mask: &mut Mask<'_>, call: &Call<'_>) -> Result<()> {
         let size = (self.network.input_width(), self.network.input_height());
+        let layout = Layout::whole(size);
         let pixels = RgbFrame {
             bytes: frame.bytes(),
             width: frame.width_px() as usize,
             height: frame.height_px() as usize,
             stride: frame.stride_bytes(),
         };
-        call.stage(Stage::Preprocess, || self.preprocessor.run(self.network.pool(), pixels, &mut self.input));
+        call.stage(Stage::Preprocess, || self.preprocessor.run(self.network.pool(), pixels, layout, &mut self.input));
         if call.cancelled() {
             return Err(Error::Cancelled);
         }

@@ -1,5 +1,8 @@
 //! Weights of layers as PyTorch stores them, and the folding of batch norms into them.
 
+#[cfg(feature = "weights")]
+use crate::weights::{Scope, WeightsError};
+
 /// Weights of a convolution (outputs, inputs, rows, columns), and a bias for each output.
 #[derive(Clone, Debug)]
 pub struct Filter {
@@ -20,6 +23,42 @@ pub struct Norm {
     pub shift: Vec<f32>,
     /// Added to the variance.
     pub epsilon: f32,
+}
+
+#[cfg(feature = "weights")]
+impl Filter {
+    /// The parameter `weight` at `scope`, without a bias.
+    pub fn load(scope: &Scope<'_>, shape: [usize; 4]) -> Result<Self, WeightsError> {
+        Ok(Self::new(shape, scope.tensor("weight", &shape)?))
+    }
+
+    /// The parameters `weight` and `bias` at `scope`.
+    pub fn load_with_bias(scope: &Scope<'_>, shape: [usize; 4]) -> Result<Self, WeightsError> {
+        Ok(Self::load(scope, shape)?.with_bias(scope.tensor("bias", &shape[..1])?))
+    }
+
+    /// The parameters `weight` and `bias` of a linear layer at `scope`, as a pointwise convolution.
+    pub fn load_linear(scope: &Scope<'_>, outputs: usize, inputs: usize) -> Result<Self, WeightsError> {
+        let weights = scope.tensor("weight", &[outputs, inputs])?;
+        Ok(Self::new([outputs, inputs, 1, 1], weights).with_bias(scope.tensor("bias", &[outputs])?))
+    }
+
+    /// Followed by the batch norm at `scope`.
+    pub fn load_batch_norm(self, scope: &Scope<'_>, epsilon: f32) -> Result<Self, WeightsError> {
+        let outputs = self.shape[0];
+        let norm = Norm::load(scope, outputs, epsilon)?;
+        let (mean, variance) = (scope.tensor("running_mean", &[outputs])?, scope.tensor("running_var", &[outputs])?);
+        Ok(self.with_batch_norm(&norm, &mean, &variance))
+    }
+}
+
+#[cfg(feature = "weights")]
+impl Norm {
+    /// The parameters `weight` and `bias` at `scope`.
+    pub fn load(scope: &Scope<'_>, channels: usize, epsilon: f32) -> Result<Self, WeightsError> {
+        let (scale, shift) = (scope.tensor("weight", &[channels])?, scope.tensor("bias", &[channels])?);
+        Ok(Self { scale, shift, epsilon })
+    }
 }
 
 impl Filter {

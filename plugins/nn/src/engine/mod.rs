@@ -140,15 +140,15 @@ pub struct Deformable<'a, I> {
 }
 
 /// Runs the operations that networks are made of.
-pub trait Engine: Sized {
+pub trait Engine: Sized + Send + 'static {
     /// Values on the engine's device.
-    type Image;
+    type Image: Send;
     /// A dense convolution, or a linear layer.
-    type Conv;
+    type Conv: Send;
     /// A convolution with one filter for each channel.
-    type Depthwise;
+    type Depthwise: Send;
     /// Scale and shift of a normalisation.
-    type Norm;
+    type Norm: Send;
 
     /// Takes a convolution to the device. A linear layer is one of 1x1.
     fn make_conv(&self, filter: Filter, step: Step, activation: Activation) -> EngineResult<Self::Conv>;
