@@ -27,6 +27,7 @@ def uniform(name, index):
 # Rows that no input multiplies: learned vectors, of variance 1 as training starts them.
 VECTORS = ("queries_embedder.weight", "queries_features.weight", "level_embed.weight", "level_embed")
 # What the last layers of a Mask2Former take, so that its hundred queries stay apart.
+DECODER = "transformer_module.decoder.layers."
 QUIET = ("out_proj.weight", "fc2.weight")
 
 
@@ -39,7 +40,7 @@ def gain(name, network):
     """The gain of one weight."""
     if name == "class_predictor.weight":
         return 60.0
-    if "transformer_module.decoder.layers." in name and name.endswith(QUIET):
+    if DECODER in name and name.endswith(QUIET):
         return 0.03
     return network
 
@@ -54,7 +55,9 @@ def centre_and_spread(name, shape, network):
         if name.endswith(VECTORS):
             return 0.0, np.sqrt(3.0)
         return 0.0, np.sqrt(gain(name, network) / int(np.prod(shape[1:])))
-    return (1.0, 0.25) if last == "weight" else (0.0, 0.1)
+    if last == "weight":
+        return 1.0, 0.25
+    return 0.0, 0.02 if DECODER in name else 0.1
 
 
 def parameter(name, shape, network):

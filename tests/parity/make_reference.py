@@ -50,7 +50,8 @@ def cases():
     add("segformer-b0", (97, 130))
     for size in architectures.SWIN:
         add(f"mask2former-swin-{size}", (128, 160))
-    add("mask2former-swin-tiny", (97, 130), (120, 200))
+    add("mask2former-swin-tiny", (107, 150), (120, 200))
+    add("mask2former-swin-tiny", (131, 93), (120, 84))
     return table
 
 
