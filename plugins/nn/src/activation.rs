@@ -23,14 +23,18 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Applies the function to `M` rows of `N` vectors.
+    /// Whether the function is too long to be a part of every loop that could end with it.
+    pub(crate) const fn is_long(self) -> bool {
+        matches!(self, Self::Sigmoid | Self::HardSigmoid | Self::Gelu)
+    }
+
+    /// Applies the function, unless it is long, to `M` rows of `N` vectors.
     ///
     /// The same loop for each, so that the choice is made once; and no helper takes the function as an
     /// argument, as vector instructions that are not inlined into a `#[target_feature]` function become calls.
     #[inline(always)]
     pub(crate) fn apply<V: Vector, const N: usize, const M: usize>(self, values: &mut [[V; N]; M]) {
         match self {
-            Self::None => {}
             Self::Relu => {
                 for value in values.as_flattened_mut() {
                     *value = relu(*value);
@@ -46,21 +50,7 @@ impl Activation {
                     *value = hard_swish(*value);
                 }
             }
-            Self::Sigmoid => {
-                for value in values.as_flattened_mut() {
-                    *value = sigmoid(*value);
-                }
-            }
-            Self::HardSigmoid => {
-                for value in values.as_flattened_mut() {
-                    *value = hard_sigmoid(*value);
-                }
-            }
-            Self::Gelu => {
-                for value in values.as_flattened_mut() {
-                    *value = gelu(*value);
-                }
-            }
+            Self::None | Self::Sigmoid | Self::HardSigmoid | Self::Gelu => {}
         }
     }
 

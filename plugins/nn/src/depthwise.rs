@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::activation::Activation;
 use crate::buffer::Buffer;
+use crate::gemm::apply_late;
 use crate::pool::Pool;
 use crate::shape::Shape;
 use crate::simd::{Kernel, Level, Vector, load_up_to, store_up_to};
@@ -110,6 +111,7 @@ impl Depthwise {
         let width = self.window.columns.output;
         assert!(ring.len() >= self.ring_len() && output.len() == width * self.channels);
         assert!(residual.is_none_or(|r| r.len() == output.len()));
+        let (residual, late) = if self.activation.is_long() { (None, residual) } else { (residual, None) };
         for channel in (0..self.channels).step_by(V::LANES) {
             let mut x = 0;
             // SAFETY: the lengths were checked; tiles end within the row.
@@ -127,6 +129,9 @@ impl Depthwise {
                     }
                 }
             }
+        }
+        if self.activation.is_long() {
+            apply_late::<V>(self.activation, late, output);
         }
     }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::activation::Activation;
 use crate::buffer::Buffer;
-use crate::simd::{Level, Vector, load_up_to};
+use crate::simd::{Level, Vector, load_up_to, store_up_to};
 
 /// Vectors of columns in a panel.
 const PANEL: usize = 2;
@@ -128,6 +128,25 @@ impl<'a> Residual<'a> {
     }
 }
 
+/// An activation too long to be part of every tile, and the residual; applied to rows that are still in the cache.
+pub(crate) type Late<'a> = (Activation, Option<Residual<'a>>);
+
+/// `values = activation(values) + residual`.
+#[inline(always)]
+pub(crate) fn apply_late<V: Vector>(activation: Activation, residual: Option<&[f32]>, values: &mut [f32]) {
+    let len = values.len();
+    for at in (0..len).step_by(V::LANES) {
+        // SAFETY: at most `len - at` values from `at` on, of slices of length `len`.
+        unsafe {
+            let mut value = activation.apply_one(load_up_to::<V>(values.as_ptr().add(at), len - at));
+            if let Some(residual) = residual {
+                value = value.add(load_up_to(residual.as_ptr().add(at), len - at));
+            }
+            store_up_to(value, values.as_mut_ptr().add(at), len - at);
+        }
+    }
+}
+
 /// Rows of a matrix product: `output[row] = activation(bias + input[row] * weights)`, and a residual.
 pub(crate) struct Rows<'a> {
     pub(crate) weights: Panels<'a>,
@@ -159,19 +178,21 @@ impl Rows<'_> {
         assert!(self.residual.is_none_or(|r| r.values().len() == self.output.len()));
         assert!(panels.len() >= panels_len(V::LANES, depth, columns));
         assert!(bias.is_none_or(|b| b.len() >= columns.next_multiple_of(V::LANES)));
-        // SAFETY: the lengths of input, weights, bias, residual and output were checked above.
-        unsafe {
-            match V::TILE_ROWS {
-                12 => self.blocks::<V, 12>(),
-                8 => self.blocks::<V, 8>(),
-                6 => self.blocks::<V, 6>(),
-                _ => self.blocks::<V, 4>(),
-            }
+        let late = self.activation.is_long().then_some((self.activation, self.residual));
+        if let Some((_, residual)) = late {
+            self.activation = Activation::None;
+            self.residual = residual.filter(|residual| matches!(residual, Residual::Before(_)));
         }
+        // SAFETY: the lengths of input, weights, bias, residual and output were checked above.
+        unsafe { V::blocks(&mut self, late) };
     }
 
+    /// Computes all rows in tiles of `M` rows, and what comes `late` for each block of them.
+    ///
+    /// # Safety
+    /// The lengths were checked by [`compute`](Self::compute).
     #[inline(always)]
-    unsafe fn blocks<V: Vector, const M: usize>(&mut self) {
+    pub(crate) unsafe fn blocks<V: Vector, const M: usize>(&mut self, late: Option<Late<'_>>) {
         let depth = self.weights.depth;
         for first in (0..self.count).step_by(ROW_BLOCK) {
             let rows = first..self.count.min(first + ROW_BLOCK);
@@ -179,6 +200,14 @@ impl Rows<'_> {
                 let block = start..depth.min(start + DEPTH_BLOCK);
                 // SAFETY: the caller's promise; the blocks are within rows and depth.
                 unsafe { self.panels::<V, M>(rows.clone(), block) };
+            }
+            if let Some((activation, residual)) = late {
+                let values = rows.start * self.weights.columns..rows.end * self.weights.columns;
+                let residual = residual.and_then(|residual| match residual {
+                    Residual::After(addend) => Some(&addend[values.clone()]),
+                    Residual::Before(_) => None,
+                });
+                apply_late::<V>(activation, residual, &mut self.output[values]);
             }
         }
     }
@@ -318,18 +347,19 @@ impl Rows<'_> {
         column: usize,
         sums: &mut [[V; N]; M],
     ) {
+        let (before, after) = match self.residual {
+            Some(Residual::Before(values)) => (Some(values), None),
+            Some(Residual::After(values)) => (None, Some(values)),
+            None => (None, None),
+        };
         // SAFETY: the caller's promise.
         unsafe {
-            match self.residual {
-                None => self.activation.apply(sums),
-                Some(Residual::After(values)) => {
-                    self.activation.apply(sums);
-                    self.add(values, row, column, sums);
-                }
-                Some(Residual::Before(values)) => {
-                    self.add(values, row, column, sums);
-                    self.activation.apply(sums);
-                }
+            if let Some(values) = before {
+                self.add(values, row, column, sums);
+            }
+            self.activation.apply(sums);
+            if let Some(values) = after {
+                self.add(values, row, column, sums);
             }
         }
     }

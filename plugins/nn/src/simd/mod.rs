@@ -13,6 +13,8 @@ mod x86;
 
 use std::fmt;
 
+use crate::gemm::{Late, Rows};
+
 pub(crate) use portable::Portable;
 
 /// An instruction set that this CPU was found to have.
@@ -116,8 +118,6 @@ pub(crate) trait Kernel {
 pub(crate) trait Vector: Copy {
     /// How many f32 it holds.
     const LANES: usize;
-    /// How many output rows a matrix tile of two vectors keeps in registers.
-    const TILE_ROWS: usize;
 
     fn splat(value: f32) -> Self;
 
@@ -175,6 +175,11 @@ pub(crate) trait Vector: Copy {
     fn largest(self) -> f32;
     /// The first lane that is `value` or above.
     fn first_at_least(self, value: f32) -> Option<usize>;
+    /// Computes rows of a matrix product in tiles of as many rows as the registers hold, two vectors wide.
+    ///
+    /// # Safety
+    /// As [`Rows::blocks`](crate::gemm::Rows::blocks) says.
+    unsafe fn blocks(rows: &mut Rows<'_>, late: Option<Late<'_>>);
     /// Two to the power of the integer in the low bits of a float that [`ROUNDER`] was added to.
     fn power_of_rounded(self) -> Self;
 }

@@ -2,6 +2,8 @@
 
 use std::arch::aarch64::*;
 
+use crate::gemm::{Late, Rows};
+
 use super::Vector;
 
 /// Four f32.
@@ -10,7 +12,6 @@ pub(crate) struct Neon(float32x4_t);
 
 impl Vector for Neon {
     const LANES: usize = 4;
-    const TILE_ROWS: usize = 8;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -152,6 +153,11 @@ impl Vector for Neon {
         // SAFETY: four f32 are written to an array of four.
         unsafe { vst1q_f32(lanes.as_mut_ptr(), self.0) };
         lanes.iter().position(|&lane| lane >= value)
+    }
+
+    unsafe fn blocks(rows: &mut Rows<'_>, late: Option<Late<'_>>) {
+        // SAFETY: the caller's promise.
+        unsafe { rows.blocks::<Self, 8>(late) };
     }
 
     #[inline(always)]

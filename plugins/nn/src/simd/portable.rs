@@ -1,6 +1,7 @@
 //! Four lanes of plain Rust, which compilers turn into SSE2 or NEON; also the reference of the tests.
 
 use super::Vector;
+use crate::gemm::{Late, Rows};
 
 const LANES: usize = 4;
 
@@ -21,7 +22,6 @@ impl Portable {
 
 impl Vector for Portable {
     const LANES: usize = LANES;
-    const TILE_ROWS: usize = 4;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -135,6 +135,11 @@ impl Vector for Portable {
     #[inline(always)]
     fn first_at_least(self, value: f32) -> Option<usize> {
         self.0.iter().position(|&lane| lane >= value)
+    }
+
+    unsafe fn blocks(rows: &mut Rows<'_>, late: Option<Late<'_>>) {
+        // SAFETY: the caller's promise.
+        unsafe { rows.blocks::<Self, 4>(late) };
     }
 
     #[inline(always)]

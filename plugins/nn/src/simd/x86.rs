@@ -5,6 +5,8 @@
 
 use std::arch::x86_64::*;
 
+use crate::gemm::{Late, Rows};
+
 use super::{Kernel, Vector};
 
 /// # Safety
@@ -36,7 +38,6 @@ fn first_lanes(count: usize) -> __mmask16 {
 
 impl Vector for Avx512 {
     const LANES: usize = 16;
-    const TILE_ROWS: usize = 12;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -157,6 +158,21 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn blocks(rows: &mut Rows<'_>, late: Option<Late<'_>>) {
+        /// Compiled once, not in every kernel that multiplies: it is the largest part of each.
+        ///
+        /// # Safety
+        /// As [`Rows::blocks`] says, and the CPU has the features.
+        #[target_feature(enable = "avx512f,avx2,fma")]
+        unsafe fn compiled_once(rows: &mut Rows<'_>, late: Option<Late<'_>>) {
+            // SAFETY: the caller's promise.
+            unsafe { rows.blocks::<Avx512, 12>(late) };
+        }
+        // SAFETY: the caller's promise and the module's invariant.
+        unsafe { compiled_once(rows, late) };
+    }
+
+    #[inline(always)]
     fn power_of_rounded(self) -> Self {
         // SAFETY: the module's invariant.
         Self(unsafe {
@@ -179,7 +195,6 @@ unsafe fn avx2_mask(count: usize) -> __m256i {
 
 impl Vector for Avx2 {
     const LANES: usize = 8;
-    const TILE_ROWS: usize = 6;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -310,6 +325,21 @@ impl Vector for Avx2 {
         // SAFETY: the module's invariant.
         let mask = unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(self.0, _mm256_set1_ps(value))) };
         (mask != 0).then(|| mask.trailing_zeros() as usize)
+    }
+
+    #[inline(always)]
+    unsafe fn blocks(rows: &mut Rows<'_>, late: Option<Late<'_>>) {
+        /// Compiled once, not in every kernel that multiplies: it is the largest part of each.
+        ///
+        /// # Safety
+        /// As [`Rows::blocks`] says, and the CPU has the features.
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn compiled_once(rows: &mut Rows<'_>, late: Option<Late<'_>>) {
+            // SAFETY: the caller's promise.
+            unsafe { rows.blocks::<Avx2, 6>(late) };
+        }
+        // SAFETY: the caller's promise and the module's invariant.
+        unsafe { compiled_once(rows, late) };
     }
 
     #[inline(always)]
