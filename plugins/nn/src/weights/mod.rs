@@ -6,6 +6,7 @@
 //! Invariant: whatever the bytes of a file are, reading it neither panics nor allocates for more than it can hold.
 
 mod bytes;
+mod callable;
 mod entry;
 mod error;
 mod legacy;

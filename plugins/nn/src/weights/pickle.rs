@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use super::WeightsError;
 use super::bytes::{Bytes, little_endian};
-use super::entry::Dtype;
+use super::callable::Callable;
 
 /// A network's pickle has some 200 bytes a tensor.
 const MOST_BYTES: u64 = 4 << 20;
@@ -38,17 +38,6 @@ pub(super) enum Value<'a> {
 pub(super) struct Span {
     start: usize,
     len: usize,
-}
-
-/// What a pickle may name.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Callable {
-    OrderedDict,
-    RebuildTensor,
-    RebuildParameter,
-    RebuildSubclass,
-    StorageType(Dtype),
-    Unknown,
 }
 
 /// A pickle that was read.
@@ -144,7 +133,7 @@ impl<'a> Machine<'a> {
             b'c' => {
                 let module = self.line()?;
                 let name = self.line()?;
-                Value::Callable(callable(module, name))
+                Value::Callable(Callable::named(module, name))
             }
             b'h' => self.recall(1)?,
             b'j' => self.recall(4)?,
@@ -206,7 +195,7 @@ impl<'a> Machine<'a> {
                 _ => Value::Opaque,
             },
             0x93 => match self.last(2)?[..] {
-                [Value::Text(module), Value::Text(name)] => Value::Callable(callable(module, name)),
+                [Value::Text(module), Value::Text(name)] => Value::Callable(Callable::named(module, name)),
                 _ => Value::Opaque,
             },
             b'R' => {
@@ -339,36 +328,3 @@ impl<'a> Machine<'a> {
         Ok(bytes)
     }
 }
-
-fn callable(module: &str, name: &str) -> Callable {
-    match (module, name) {
-        ("collections", "OrderedDict") => Callable::OrderedDict,
-        ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Callable::RebuildTensor,
-        ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Callable::RebuildParameter,
-        ("torch._tensor", "_rebuild_from_type_v2") => Callable::RebuildSubclass,
-        ("torch" | "torch.storage", storage) => {
-            let kind = STORAGES.iter().find(|(name, _)| *name == storage);
-            kind.map_or(Callable::Unknown, |(_, dtype)| Callable::StorageType(*dtype))
-        }
-        _ => Callable::Unknown,
-    }
-}
-
-const STORAGES: [(&str, Dtype); 16] = [
-    ("FloatStorage", Dtype::F32),
-    ("HalfStorage", Dtype::F16),
-    ("BFloat16Storage", Dtype::BF16),
-    ("DoubleStorage", Dtype::F64),
-    ("BoolStorage", Dtype::Integer("bool", 1)),
-    ("ByteStorage", Dtype::Integer("uint8", 1)),
-    ("CharStorage", Dtype::Integer("int8", 1)),
-    ("ShortStorage", Dtype::Integer("int16", 2)),
-    ("IntStorage", Dtype::Integer("int32", 4)),
-    ("LongStorage", Dtype::Integer("int64", 8)),
-    ("ComplexFloatStorage", Dtype::Other("complex64", 8)),
-    ("ComplexDoubleStorage", Dtype::Other("complex128", 16)),
-    ("QInt8Storage", Dtype::Other("qint8", 1)),
-    ("QUInt8Storage", Dtype::Other("quint8", 1)),
-    ("QInt32Storage", Dtype::Other("qint32", 4)),
-    ("UntypedStorage", Dtype::Other("untyped", 1)),
-];

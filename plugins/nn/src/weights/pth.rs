@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use super::WeightsError;
 use super::bytes::Bytes;
+use super::callable::Callable;
 use super::entry::{Dtype, Entry, Source, count};
-use super::pickle::{self, Callable, Span, Value, Values};
+use super::pickle::{self, Span, Value, Values};
 use super::zip::Archive;
 
 /// Where a checkpoint keeps parameters beside other things.

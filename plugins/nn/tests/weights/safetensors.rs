@@ -125,7 +125,8 @@ fn a_header_that_contradicts_itself_is_refused() {
 
 #[test]
 fn offsets_whose_sum_overflows_are_refused() {
-    let tensor = |i: u64| json!({"dtype": "U8", "shape": [u64::MAX / 8], "data_offsets": [i * (u64::MAX / 8), (i + 1) * (u64::MAX / 8)]});
+    let part = u64::MAX / 8;
+    let tensor = |i: u64| json!({"dtype": "U8", "shape": [part], "data_offsets": [i * part, (i + 1) * part]});
     let header: serde_json::Map<String, Value> = (0..8).map(|i| (format!("t{i}"), tensor(i))).collect();
     let told = refusal_to_open(&file(&header.into(), &[]));
     assert!(told.contains("is truncated: tensor \"t0\" ends at byte"), "{told}");
