@@ -116,7 +116,7 @@ fn check_mode(
     }
     match entry.variant(&mode.model, &mode.variant) {
         Ok(_) => {
-            let ModeFault { key, reason } = try_load(places, mode).err()?;
+            let ModeFault { key, reason, .. } = try_load(places, mode).err()?;
             fault(key, reason)
         }
         Err(error) => fault("variant", error.to_string()),

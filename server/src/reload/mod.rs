@@ -245,7 +245,7 @@ impl Reloader {
     /// What is in force, with the modes `names` made anew; `from_scratch` even of what is loaded already.
     fn plan_swap(&self, names: &[Arc<str>], from_scratch: bool) -> Candidate {
         let in_force = &self.published.borrow().modes;
-        let half_built = if from_scratch { &[] } else { &self.half_built[..] };
+        let half_built = (!from_scratch).then_some(&self.half_built[..]);
         let modes = self.registry.renewed(in_force, names, half_built);
         let changes = replaced(in_force, &modes);
         Candidate { layers: self.layers.clone(), profile: None, changes, modes }
@@ -406,7 +406,7 @@ async fn warm_up(modes: &[Arc<Mode>], origins: &Origins) -> Result<(), Faults> {
             ModeState::Unavailable(fault) => {
                 Some(origins.fault(&format!("modes.{}.{}", mode.name, fault.key), fault.reason.clone()))
             }
-            ModeState::Ready(_) | ModeState::Loading => None,
+            ModeState::Ready(_) | ModeState::Loading | ModeState::Asleep => None,
         })
         .collect();
     if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
@@ -417,8 +417,10 @@ fn replaced(before: &Modes, after: &Modes) -> Vec<Change> {
     let change = |mode: Arc<Mode>| {
         let old = before.all().iter().find(|old| old.name == mode.name);
         let (plugin, weights) = mode.artifacts.files.as_ref().map_or((None, None), |files| match &files.weights {
-            Weights::Own { path, .. } => (Some(files.plugin.path.as_path()), Some(path.as_path())),
-            Weights::None | Weights::Fetched(_) => (Some(files.plugin.path.as_path()), None),
+            Weights::Own { path, .. } | Weights::Fetched { path, .. } => {
+                (Some(files.plugin.path.as_path()), Some(path.as_path()))
+            }
+            Weights::None | Weights::ToFetch { .. } => (Some(files.plugin.path.as_path()), None),
         });
         let origin = plugin.into_iter().chain(weights).map(|path| path.display().to_string()).collect::<Vec<_>>();
         Change {
