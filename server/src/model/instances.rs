@@ -81,8 +81,11 @@ pub(super) struct Watcher {
     pub(super) mode: Weak<Mode>,
     pub(super) metrics: Arc<Metrics>,
     /// What is to be done when they keep crashing, for this reason.
-    pub(super) given_up: Box<dyn Fn(&Arc<Mode>, &str) + Send + Sync>,
+    pub(super) given_up: GivenUp,
 }
+
+/// Takes a mode out of service, for a reason.
+type GivenUp = Box<dyn Fn(&Arc<Mode>, &str) + Send + Sync>;
 
 impl LoadedModel {
     /// Loads and warms up `count` instances, the first of which has to pass `check`. Takes as long as that takes; not for the async runtime.

@@ -82,7 +82,7 @@ pub enum ModeError {
     NotHere { file: String, is: &'static str, licence: String, command: String },
     #[error("the plugin directory {} can't be read: {source}; name it with --plugins", path.display())]
     PluginDirectory { path: PathBuf, source: std::io::Error },
-    #[error("no plugin in {} is called {backend:?}{refused}", path.display())]
+    #[error("no plugin in {} is called {backend:?}; put its library there{refused}", path.display())]
     NoPlugin { path: PathBuf, backend: String, refused: String },
     #[error("plugin {}: {reason}", path.display())]
     Refused { path: PathBuf, reason: String },

@@ -39,8 +39,10 @@ pub struct Mode {
     /// What its model said of itself when it was loaded first, and the plugin's build.
     told: OnceLock<(InstanceInfo, String)>,
     /// Loads the model again that was let go.
-    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    wake: OnceLock<Wake>,
 }
+
+type Wake = Box<dyn Fn() + Send + Sync>;
 
 /// What a mode is doing.
 #[derive(Clone)]
@@ -69,7 +71,8 @@ pub struct ModeFault {
 }
 
 impl ModeFault {
-    pub(super) fn of(key: &'static str, reason: impl Into<String>) -> Self {
+    /// A fault that no command mends.
+    pub fn of(key: &'static str, reason: impl Into<String>) -> Self {
         Self { key, reason: reason.into(), command: String::new(), is_absence: false }
     }
 }

@@ -211,7 +211,7 @@ impl Reloader {
             let origins = candidate.profile.as_ref().map_or(&self.loaded.origins, |(loaded, ..)| &loaded.origins);
             tokio::select! {
                 biased;
-                built = warm_up(&new_modes, origins) => match built {
+                built = warm_up(&new_modes, &candidate.modes, &modes, origins) => match built {
                     Ok(()) => {}
                     Err(faults) => return self.reject(triggered, &faults),
                 },
@@ -392,23 +392,29 @@ fn shown(sources: &Sources) -> Vec<String> {
     files
 }
 
-/// Waits until each of `modes` serves, or one can't; what keeps those from it that have failed by then.
-async fn warm_up(modes: &[Arc<Mode>], origins: &Origins) -> Result<(), Faults> {
-    let mut waiting: FuturesUnordered<_> = modes.iter().map(|mode| mode.ready()).collect();
-    while let Some(ready) = waiting.next().await {
-        if ready.is_err() {
+/// Waits until each of `new` serves, or one can't; what keeps those from it that have failed by then. That something is
+/// not installed is none of it, unless a mode that serves `before` would be lost by it.
+async fn warm_up(new: &[Arc<Mode>], after: &Modes, before: &Modes, origins: &Origins) -> Result<(), Faults> {
+    let serves_now = |name: &str| before.get(name).is_ok_and(|mode| mode.state().can_serve());
+    let is_default = |mode: &Arc<Mode>| Arc::ptr_eq(mode, after.default_mode());
+    let loses =
+        |mode: &Arc<Mode>| serves_now(&mode.name) || (is_default(mode) && serves_now(&before.default_mode().name));
+    let is_fault = |mode: &Arc<Mode>| match mode.state() {
+        ModeState::Unavailable(fault) if !fault.is_absence || loses(mode) => Some(fault),
+        _ => None,
+    };
+    let mut waiting: FuturesUnordered<_> =
+        new.iter().map(|mode| async move { (mode, mode.ready().await.is_ok()) }).collect();
+    while let Some((mode, is_ready)) = waiting.next().await {
+        if !is_ready && is_fault(mode).is_some() {
             break;
         }
     }
-    let faults: Vec<_> = modes
-        .iter()
-        .filter_map(|mode| match mode.state() {
-            ModeState::Unavailable(fault) => {
-                Some(origins.fault(&format!("modes.{}.{}", mode.name, fault.key), fault.reason.clone()))
-            }
-            ModeState::Ready(_) | ModeState::Loading | ModeState::Asleep => None,
-        })
-        .collect();
+    let told = |mode: &Arc<Mode>| {
+        let fault = is_fault(mode)?;
+        Some(origins.fault(&format!("modes.{}.{}", mode.name, fault.key), fault.reason.clone()))
+    };
+    let faults: Vec<_> = new.iter().filter_map(told).collect();
     if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
 }
 
