@@ -171,9 +171,11 @@ impl Mode {
     pub async fn ready(&self) -> Result<Arc<LoadedModel>, Arc<ModeFault>> {
         let mut state = self.follow();
         loop {
-            match &*state.borrow_and_update() {
-                ModeState::Ready(model) => return Ok(Arc::clone(model)),
-                ModeState::Unavailable(fault) => return Err(Arc::clone(fault)),
+            // Not kept borrowed: to wake up is to change it.
+            let now = state.borrow_and_update().clone();
+            match now {
+                ModeState::Ready(model) => return Ok(model),
+                ModeState::Unavailable(fault) => return Err(fault),
                 ModeState::Loading => {}
                 ModeState::Asleep => self.wake_up(),
             }
