@@ -29,7 +29,7 @@ impl Shape {
 }
 
 /// How a window moves over an image along one axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Axis {
     /// Window size in taps.
     pub kernel: usize,

@@ -3,7 +3,7 @@
 use crate::shape::{Axis, Shape};
 
 /// How a convolution's kernel moves over its input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
     /// Down the rows.
     pub rows: Axis,

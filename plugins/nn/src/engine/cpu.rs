@@ -157,6 +157,10 @@ impl Engine for Cpu {
         Ok(image.memory.to_vec())
     }
 
+    fn finish(&mut self) -> EngineResult<()> {
+        Ok(())
+    }
+
     fn shape(&self, image: &CpuImage) -> Shape {
         image.shape
     }
