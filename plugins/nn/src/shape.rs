@@ -71,6 +71,11 @@ impl Axis {
         (output * self.stride + tap * self.dilation).checked_sub(self.before).filter(|&at| at < self.input)
     }
 
+    /// Whether each output pixel is made from the input pixel at the same place alone.
+    pub(crate) const fn is_pointwise(&self) -> bool {
+        self.kernel == 1 && self.stride == 1 && self.before == 0 && self.output == self.input
+    }
+
     /// How many pixels all windows reach over, padding included.
     pub(crate) const fn padded(&self) -> usize {
         let reach = (self.output - 1) * self.stride + (self.kernel - 1) * self.dilation + 1;

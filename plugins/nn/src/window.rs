@@ -19,7 +19,7 @@ impl Window {
 
     /// Whether each output pixel is made from the input pixel at the same place alone.
     pub const fn is_pointwise(&self) -> bool {
-        self.rows.kernel == 1 && self.columns.kernel == 1 && self.rows.stride == 1 && self.columns.stride == 1
+        self.rows.is_pointwise() && self.columns.is_pointwise()
     }
 }
 

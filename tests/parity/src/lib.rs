@@ -24,8 +24,17 @@ pub fn weights(case: &Case, keys: &str) -> Result<Weights> {
 
 /// Runs a network whose scores are logits on a case's input, and holds its logits and labels to the case's.
 pub fn check_logits<N: Network<Cpu>>(case: &str, keys: Option<&str>, settings: &N::Settings) -> Result<()> {
+    check_logits_on::<_, N>(Cpu::new(2)?, case, keys, settings)
+}
+
+/// The same on any engine.
+pub fn check_logits_on<E: Engine, N: Network<E>>(
+    mut engine: E,
+    case: &str,
+    keys: Option<&str>,
+    settings: &N::Settings,
+) -> Result<()> {
     let case = Case::read(case)?;
-    let mut engine = Cpu::new(2)?;
     let weights = weights(&case, keys.unwrap_or(&case.keys))?;
     let mut network = N::load(&engine, &weights, settings)?;
     drop(weights);

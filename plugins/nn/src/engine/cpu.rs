@@ -61,13 +61,6 @@ impl CpuNorm {
     }
 }
 
-impl CpuConv {
-    /// Whether each output pixel is made from the input pixel at the same place alone.
-    fn is_pointwise(&self) -> bool {
-        self.kernel == [1, 1] && self.step.stride == 1
-    }
-}
-
 impl Cpu {
     /// An engine in which `threads` threads work, the caller's among them.
     ///
@@ -176,7 +169,7 @@ impl Engine for Cpu {
         let window = layer.step.window(layer.kernel, image.shape);
         let mut output = self.image(window.output(layer.weights.columns));
         let residual = residual.map(|residual| &*residual.memory);
-        if layer.is_pointwise() {
+        if window.is_pointwise() {
             let (input, weights) = (&image.memory, &layer.weights);
             multiply_pixels(level, &mut self.pool, weights, activation, input, residual, &mut output.memory);
         } else {
