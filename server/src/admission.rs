@@ -133,8 +133,8 @@ mod tests {
 
     fn mode(name: &str) -> Arc<Mode> {
         let settings = serde_json::from_str(r#"{"model": "any"}"#).expect("all other keys have defaults");
-        let files = Err(ModeFault { key: "model", reason: "there is none".into() });
-        Arc::new(Mode::new(name.into(), settings, Artifacts { entry: None, files, golden: None }, 0))
+        let files = Err(ModeFault::of("model", "there is none"));
+        Arc::new(Mode::new(name.into(), settings, Artifacts { entry: None, files, golden: None }, 0, 0))
     }
 
     #[tokio::test]
@@ -150,7 +150,7 @@ mod tests {
     #[tokio::test]
     async fn a_frame_of_another_mode_ends_the_wait_for_the_first() {
         let (slot, loading, broken) = (LatestSlot::default(), mode("loading"), mode("broken"));
-        let fault = ModeFault { key: "model", reason: "it is broken".into() };
+        let fault = ModeFault::of("model", "it is broken");
         broken.set(ModeState::Unavailable(Arc::new(fault)));
         slot.put(waiting(1, &loading));
         let admitted = admit(&slot);

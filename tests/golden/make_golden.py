@@ -177,11 +177,13 @@ def bad_masks():
 LIMITS = {"jpeg_quality": 50, "max_dimension_px": 640, "max_in_flight": 2, "min_frame_interval_millis": 33}
 MODES = [
     {"index": 0, "name": "fast", "state": "ready", "backend": "selfie", "model": "selfie-256",
-     "labels": ["background", "person"], "palette": [[0, 0, 0], [64, 160, 255]], "message": ""},
+     "labels": ["background", "person"], "palette": [[0, 0, 0], [64, 160, 255]], "message": "", "command": ""},
     {"index": 1, "name": "balanced", "state": "loading", "backend": "deeplab", "model": "deeplabv3-resnet50",
-     "labels": ["background", "café <b>“sign”</b>"], "palette": [[0, 0, 0], [255, 255, 255]], "message": "warming up"},
+     "labels": ["background", "café <b>“sign”</b>"], "palette": [[0, 0, 0], [255, 255, 255]], "message": "warming up",
+     "command": ""},
     {"index": 7, "name": "sota", "state": "unavailable", "backend": "mask2former", "model": "mask2former-swin-large",
-     "labels": [], "palette": [], "message": "the weights are missing"},
+     "labels": [], "palette": [], "message": "the weights are missing",
+     "command": "segue models pull mask2former-swin-large --accept-licence"},
 ]
 
 

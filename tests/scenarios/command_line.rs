@@ -36,7 +36,13 @@ fn help_teaches_every_command() -> Result<()> {
 fn a_check_of_what_is_shipped_finds_nothing() -> Result<()> {
     let output = run(&["check"])?;
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
-    assert_snapshot!(stdout(&output), @"All is right: profiles (8), modes (2), plugins (1)");
+    // Larger models are not fetched by themselves: that they are not here is no fault, and is told.
+    let said = stdout(&output);
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.starts_with("All is right: profiles (9), modes (9"), "{said}");
+    assert!(said.lines().all(|line| line == last || line.starts_with("Not installed: profiles/")), "{said}");
+    let strict = run(&["check", "--strict"])?;
+    assert_eq!(strict.status.code(), Some(if said.lines().count() == 1 { 0 } else { 1 }));
     Ok(())
 }
 
@@ -93,7 +99,7 @@ fn a_mode_without_a_model_is_told_by_its_name() -> Result<()> {
     let (code, text) = check_overlay(b"extends = \"base\"\n[modes.fast]\nmodel = \"slefie\"\nvariant = \"\"\n")?;
     assert_eq!(code, Some(1));
     assert!(
-        text.contains("mine.toml:3: modes.fast.model: there is no model \"slefie\" in the catalog; there are: selfie"),
+        text.contains("mine.toml:3: modes.fast.model: there is no model \"slefie\" in the catalog; there are: deeplabv3-mobilenet-v2, "),
         "{text}"
     );
     Ok(())
@@ -133,21 +139,28 @@ fn segment_says_what_is_wrong() -> Result<()> {
     assert!(stderr(&no_picture).contains("it is no JPEG, PNG or WebP"), "{}", stderr(&no_picture));
     let no_mode = run(&["segment", "Cargo.toml", "--mode", "quick", "-o", "x.png"])?;
     assert_eq!(no_mode.status.code(), Some(2));
-    assert_snapshot!(stderr(&no_mode), @r#"segue: there is no mode "quick"; there are: fast, landscape"#);
+    assert_snapshot!(stderr(&no_mode), @r#"segue: there is no mode "quick"; there are: accurate, balanced, fast, landscape, sota"#);
     Ok(())
 }
 
 #[test]
 fn models_are_listed_verified_and_taken_from_a_file() -> Result<()> {
     let list: Value = serde_json::from_slice(&run(&["models", "list", "--json"])?.stdout)?;
-    assert_eq!(list[0]["name"], "selfie");
-    assert_eq!(list[0]["files_missing"], 0);
+    let of_selfie = |list: &Value| list.as_array()?.iter().find(|entry| entry["name"] == "selfie").cloned();
+    assert_eq!(of_selfie(&list).map(|entry| entry["files_missing"].clone()), Some(0.into()));
     let verified: Value = serde_json::from_slice(&run(&["models", "verify", "--json"])?.stdout)?;
-    assert_eq!(verified[0]["missing_or_changed"], serde_json::json!([]));
+    let states = serde_json::json!({"general": "here", "landscape": "here"});
+    assert_eq!(of_selfie(&verified).map(|entry| entry["variants"].clone()), Some(states));
     let folder = tempfile::tempdir()?;
     let cache = folder.path().to_string_lossy().into_owned();
     let nothing_there = run(&["models", "verify", "--cache", &cache])?;
-    assert_eq!(nothing_there.status.code(), Some(1));
+    assert_eq!(nothing_there.status.code(), Some(0), "what is not here is not wrong");
+    let cached = folder.path().join("models/selfie");
+    fs::create_dir_all(&cached)?;
+    fs::write(cached.join("selfie_segmentation.tflite"), "other weights")?;
+    let changed = run(&["models", "verify", "--cache", &cache])?;
+    assert_eq!(changed.status.code(), Some(1));
+    assert!(stderr(&changed).contains("this mends it: `segue models pull selfie`"), "{}", stderr(&changed));
     let foreign = run(&["models", "pull", "selfie", "--from", "Cargo.toml", "--cache", &cache])?;
     assert_eq!(foreign.status.code(), Some(1));
     assert!(stderr(&foreign).contains("is none of the files of model \"selfie\""), "{}", stderr(&foreign));

@@ -153,7 +153,16 @@ fn modes_name_the_model_behind_each() -> Result<()> {
     let document: Value = serde_json::from_str(&server.get("/v1/modes")?.1)?;
     assert_eq!(document["default"], "fast");
     let models: Vec<_> = document["modes"].as_array().into_iter().flatten().map(|mode| &mode["model"]).collect();
-    assert_eq!(models, ["selfie/general", "selfie/landscape"]);
+    assert_eq!(
+        models,
+        [
+            "selfie/general",
+            "deeplabv3-mobilenet-v2/os16",
+            "segformer-b0/ade20k",
+            "mask2former-swin-tiny/ade20k",
+            "selfie/landscape",
+        ]
+    );
     Ok(())
 }
 

@@ -145,6 +145,6 @@ fn weights_that_were_changed_are_never_loaded() -> Result<()> {
     fs::write(cached.join("selfie_segmentation.tflite"), b"not these")?;
     let output = command.output()?;
     ensure!(output.status.code() == Some(1), "{}", said(&output));
-    assert!(said(&output).contains("no registry gave its weights"), "{}", said(&output));
+    assert!(said(&output).contains("nothing gave its weights"), "{}", said(&output));
     Ok(())
 }

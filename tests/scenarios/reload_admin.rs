@@ -155,7 +155,7 @@ fn the_command_line_shows_compares_and_switches_profiles() -> Result<()> {
     let compared = stdout(&segue(&["profile", "diff", "lan", "mobile"]).output()?);
     assert_snapshot!(compared);
     let names = stdout(&segue(&["profile", "list"]).output()?);
-    assert_eq!(names.split_whitespace().count(), 8, "{names}");
+    assert_eq!(names.split_whitespace().count(), 9, "{names}");
     let server = Server::start(&["--set", &format!("security.admin_token={TOKEN}")])?;
     let used = |token: &str, name: &str| {
         segue(&["profile", "use", name, "--url", &server.url(""), "--token", token, "--json"])

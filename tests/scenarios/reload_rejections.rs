@@ -85,7 +85,7 @@ async fn bad_edits_are_told_by_place_and_mend() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_mode_whose_plugin_is_not_there_is_rejected() -> Result<()> {
+async fn a_mode_whose_plugin_is_not_there_waits_for_it_and_replaces_none_that_serves() -> Result<()> {
     let profiles = Profiles::copy()?;
     let models = profiles.outside().join("models");
     fs::create_dir(&models)?;
@@ -93,10 +93,16 @@ async fn a_mode_whose_plugin_is_not_there_is_rejected() -> Result<()> {
     fs::write(models.join("lab.toml"), "backend = \"nowhere\"\ntitle = \"Lab\"\nlicence = \"MIT\"\n")?;
     let server = profiles.serve(&["--models", &models.to_string_lossy()])?;
     profiles.overlay("default", "[modes.lab]\nmodel = \"lab\"")?;
+    server.applied(2)?;
+    let modes: Value = serde_json::from_str(&server.get("/v1/modes")?.1)?;
+    let lab = modes["modes"].as_array().and_then(|modes| modes.iter().find(|mode| mode["name"] == "lab"));
+    let message = lab.and_then(|lab| lab["message"].as_str()).unwrap_or_default();
+    ensure!(message.contains("no plugin in ") && message.contains("is called \"nowhere\""), "{modes}");
+    // What serves is not given up for what is not there.
+    profiles.overlay("default", "[modes.fast]\nmodel = \"lab\"\nvariant = \"\"")?;
     let reloads = last_receipt(&server, "rejected")?;
     let fault = reloads["standing"]["faults"][0].as_str().unwrap_or_default();
-    ensure!(fault.contains("default.toml:3: modes.lab.model: no plugin in "), "{fault}");
-    ensure!(fault.contains("is called \"nowhere\""), "{fault}");
+    ensure!(fault.contains("default.toml:3: modes.fast.model: no plugin in "), "{fault}");
     Ok(())
 }
 

@@ -140,7 +140,7 @@ async fn a_mode_that_is_added_serves_at_once_and_one_that_is_taken_away_is_left(
         modes = client.text_of("modes").await?;
     }
     let mine = index_of(&modes["modes"], "mine")?;
-    assert_eq!(modes["modes"][2]["state"], "ready", "it is loaded before anybody is told of it: {modes}");
+    assert_eq!(modes["modes"][5]["state"], "ready", "it is loaded before anybody is told of it: {modes}");
     client.text(json!({"type": "mode", "mode": "mine"})).await?;
     assert_eq!(client.text_of("mode").await?["state"], "ready");
     client.frame(1, &gradient_jpeg(64, 48)?).await?;

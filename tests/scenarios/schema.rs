@@ -53,7 +53,7 @@ fn the_schema_refuses_what_the_server_refuses() -> Result<()> {
         "[capture]\njpeg_qualty = 40",
         "[capture]\njpeg_quality = \"high\"",
         "[reload]\nwatch = \"sometimes\"",
-        "[modes.mine]\nthreads = 0",
+        "[modes.mine]\nthreads = 257",
         "[sever]\nlisten = \"127.0.0.1:8080\"",
     ] {
         assert!(!validator.is_valid(&as_json(wrong)?), "{wrong}");

@@ -22,6 +22,21 @@ fn weights() -> Option<PathBuf> {
     Some(cache.join("segue/models")).filter(|models| models.is_dir())
 }
 
+/// Copies the files of a folder, and those of the folders in it.
+fn copy_all(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let (path, copy) = (entry?.path(), to.to_owned());
+        let copy = copy.join(path.file_name().context("no name")?);
+        if path.is_dir() {
+            copy_all(&path, &copy)?;
+        } else {
+            fs::copy(&path, &copy)?;
+        }
+    }
+    Ok(())
+}
+
 /// The folders of an installation; gone with the scenario.
 pub struct Lab {
     folder: tempfile::TempDir,
@@ -56,11 +71,11 @@ impl Lab {
         for (from, to) in [
             (built("plugins/libselfie.so")?, "plugins/libselfie.so"),
             (built("libmisbehaving.so")?, "plugins/libmisbehaving.so"),
-            (root.join("models/selfie.toml"), "models/selfie.toml"),
             (root.join("profiles/base.toml"), "profiles/base.toml"),
         ] {
             fs::copy(&from, lab.path(to)).with_context(|| format!("{} is missing", from.display()))?;
         }
+        copy_all(&root.join("models"), &lab.path("models"))?;
         // Weights were fetched once for all scenarios.
         if let Some(fetched) = weights() {
             symlink(fetched, lab.path("cache/models"))?;

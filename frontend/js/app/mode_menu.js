@@ -2,9 +2,10 @@
  * @import { Mode } from '../core/messages.js'
  * @import { Session } from '../core/session.js'
  *
- * @typedef {{ label: HTMLLabelElement, input: HTMLInputElement, detail: HTMLElement, state: HTMLElement }} Row
+ * @typedef {{ label: HTMLLabelElement, input: HTMLInputElement, detail: HTMLElement, state: HTMLElement, mend: CommandLine }} Row
  */
 
+import { CommandLine } from './command_line.js';
 import { part } from './part.js';
 
 const STATE_WORDS = { ready: '', loading: 'loading', unavailable: 'unavailable' };
@@ -63,8 +64,9 @@ export class ModeMenu {
     const title = part('span', 'choice-title', name);
     const state = part('span', 'choice-state');
     const detail = part('span', 'choice-detail');
-    label.append(input, title, state, detail);
-    return { label, input, detail, state };
+    const mend = new CommandLine();
+    label.append(input, title, state, detail, mend.element);
+    return { label, input, detail, state, mend };
   }
 }
 
@@ -79,6 +81,10 @@ function renderRow(row, mode, isChosen, isOpen, isPending) {
   row.input.checked = isChosen;
   row.input.disabled = !isOpen || mode.state === 'unavailable';
   row.label.dataset.state = isPending ? 'loading' : mode.state;
-  row.state.textContent = isPending ? STATE_WORDS.loading : STATE_WORDS[mode.state];
-  row.detail.textContent = mode.state === 'unavailable' && mode.message ? mode.message : mode.model || mode.backend;
+  const isInstalled = mode.command === '';
+  row.state.textContent = isPending ? STATE_WORDS.loading : isInstalled ? STATE_WORDS[mode.state] : 'not installed';
+  const isBroken = mode.state === 'unavailable' && mode.message !== '' && isInstalled;
+  row.detail.textContent = isBroken ? mode.message : mode.model || mode.backend;
+  row.label.title = mode.message;
+  row.mend.show(mode.command);
 }

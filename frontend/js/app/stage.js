@@ -7,7 +7,7 @@
 import { ClassScheme } from '../core/class_scheme.js';
 
 /** @type {Mode} */
-const NO_MODE = { index: -1, name: '', state: 'loading', backend: '', model: '', labels: [], palette: [], message: '' };
+const NO_MODE = { index: -1, name: '', state: 'loading', backend: '', model: '', labels: [], palette: [], message: '', command: '' };
 
 /** The live video with the newest mask over it. Masks are painted when the screen is, so one overtaken by a newer is not. */
 export class Stage {

@@ -12,6 +12,7 @@
  * @property {string[]} labels
  * @property {number[][]} palette
  * @property {string} message
+ * @property {string} command What would mend it where the server runs; empty when nothing is amiss, or no command would.
  *
  * @typedef {object} Limits
  * @property {number} jpegQuality 1 to 100.
@@ -103,6 +104,7 @@ function readModes(value) {
       labels: list(fields.labels).map(String),
       palette: list(fields.palette).map((colour) => list(colour).map(Number)),
       message: optionalString(fields, 'message'),
+      command: optionalString(fields, 'command'),
     };
   });
 }

@@ -20,9 +20,10 @@ pub enum DeepLabNetwork<E: Engine> {
     ResNet(ResNet<E>, AtrousHead<E>),
 }
 
-/// torchvision's second head, which helps in training alone.
-fn is_of_training(name: &str) -> bool {
-    name.starts_with("aux_classifier.")
+/// torchvision's second head, which helps in training alone, and MobileNetV2's last layer, which only its
+/// classification head reads.
+fn is_unread(name: &str) -> bool {
+    name.starts_with("aux_classifier.") || name.starts_with("mobilenet_v2.conv_1x1.")
 }
 
 impl<E: Engine> Network<E> for DeepLabNetwork<E> {
@@ -47,7 +48,7 @@ impl<E: Engine> Network<E> for DeepLabNetwork<E> {
                 Self::ResNet(backbone, AtrousHead::load(engine, &root.at("classifier"), ResNet::<E>::OUTPUTS)?)
             }
         };
-        weights.finish(is_of_training)?;
+        weights.finish(is_unread)?;
         Ok(network)
     }
 

@@ -9,7 +9,7 @@ fn check(cases: &str, settings: &str) -> Result<()> {
     let settings: Settings = serde_json::from_str(settings)?;
     let names = Case::names(cases)?;
     ensure!(!names.is_empty(), "there are no cases of {cases}");
-    names.iter().try_for_each(|name| check_logits::<DeepLabNetwork<Cpu>>(name, None, &settings))
+    names.iter().try_for_each(|name| check_logits::<DeepLabNetwork<Cpu>>(name, &settings))
 }
 
 #[test]

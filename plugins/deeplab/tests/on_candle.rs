@@ -22,7 +22,7 @@ fn each_network_computes_what_its_reference_does() -> Result<()> {
         ensure!(!names.is_empty(), "there are no cases of {cases}");
         for name in names {
             let engine = CandleEngine::new(Device::Cpu, DType::F32, 1)?;
-            check_logits_on::<_, DeepLabNetwork<_>>(engine, &name, None, &settings)?;
+            check_logits_on::<_, DeepLabNetwork<_>>(engine, &name, &settings)?;
         }
     }
     Ok(())

@@ -2,9 +2,12 @@
 //!
 //! A layer is built once (weights packed, taps computed) for a [`Level`] and then run on a [`Pool`] as often as
 //! there are frames. Running allocates nothing, and its results do not depend on the number of threads.
-//! Invariant: `unsafe` is used for vector instructions, for memory shared within a [`Pool`] section and for
-//! aligned [`Buffer`]s, never to skip a bounds check that a caller could make fail.
-#![allow(unsafe_code, reason = "vector intrinsics, and a thread pool that lends stack memory to its threads")]
+//! Invariant: `unsafe` is used for vector instructions, for memory shared within a [`Pool`] section, for
+//! aligned [`Buffer`]s and for mapped files of parameters, never to skip a bounds check that a caller could make fail.
+#![allow(
+    unsafe_code,
+    reason = "vector intrinsics, a thread pool that lends stack memory to its threads, and mapped files"
+)]
 
 mod activation;
 mod arrange;

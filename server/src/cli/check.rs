@@ -16,36 +16,55 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(
     after_help = "Checks the profile that --profile names, or every profile of the directory. Loads every mode once, as the server would, and \
-    prints one line per fault, with its place and its mend. A profile's faults end with 2, those of plugins and models with 1."
+    prints one line per fault, with its place and its mend. A profile's faults end with 2, those of plugins and models with 1.\n\
+    A mode whose weights or plugin are not installed is no fault, and is told on stdout with the command that mends it; \
+    unless sessions start in it under the profile that `segue serve` would take, or --strict is given."
 )]
 pub(super) struct Check {
+    /// Take it for a fault when a mode's weights or plugin are not installed
+    #[arg(long)]
+    strict: bool,
     #[command(flatten)]
     profile: ProfileArguments,
     #[command(flatten)]
     places: PlaceArguments,
 }
 
+/// Profiles by name, and the faults of others.
+type Profiles = (Vec<(String, Loaded)>, Vec<String>);
+
 impl Check {
     pub(super) fn run(self) -> CliResult {
         let places = self.places.places()?;
         let (profiles, mut lines) = self.load_profiles()?;
         let is_configured_wrongly = !lines.is_empty();
-        let (backends, faults) = check_plugins(&places)?;
+        let (plugins, faults) = check_plugins(&places)?;
         lines.extend(faults);
         lines.extend(check_catalog(&places)?);
         let mut checked: Vec<ModeSettings> = Vec::new();
-        for Loaded { profile, origins } in &profiles {
+        let mut absent = 0;
+        let served = self.profile.layers().profile;
+        for (profile_name, Loaded { profile, origins }) in &profiles {
             for (name, mode) in &profile.modes {
                 // Most profiles have their modes from the base.
-                if !checked.iter().any(|known| known.loads_the_same_as(mode)) {
-                    lines.extend(check_mode(name, mode, origins, &places, &backends));
-                    checked.push(mode.clone());
+                if checked.iter().any(|known| known.loads_the_same_as(mode)) {
+                    continue;
+                }
+                checked.push(mode.clone());
+                let Some((line, is_absence)) = check_mode(name, mode, origins, &places) else { continue };
+                let is_needed = *profile_name == served && *name == profile.server.default_mode;
+                if is_absence && !self.strict && !is_needed {
+                    println!("Not installed: {line}");
+                    absent += 1;
+                } else {
+                    lines.push(line);
                 }
             }
         }
         if lines.is_empty() {
-            let (profiles, modes, plugins) = (profiles.len(), checked.len(), backends.len());
-            println!("All is right: profiles ({profiles}), modes ({modes}), plugins ({plugins})");
+            let (profiles, modes) = (profiles.len(), checked.len());
+            let but = if absent == 0 { String::new() } else { format!(", {absent} of them not installed") };
+            println!("All is right: profiles ({profiles}), modes ({modes}{but}), plugins ({plugins})");
             return Ok(());
         }
         let lines = lines.join("\nsegue: ");
@@ -53,11 +72,11 @@ impl Check {
     }
 
     /// The profile that is named, or all of them; every fault of any.
-    fn load_profiles(&self) -> Result<(Vec<Loaded>, Vec<String>), Failure> {
+    fn load_profiles(&self) -> Result<Profiles, Failure> {
         let (mut profiles, mut lines) = (Vec::new(), Vec::new());
         for layers in self.profile.all_layers()? {
             match load(&layers) {
-                Ok(loaded) => profiles.push(loaded),
+                Ok(loaded) => profiles.push((layers.profile, loaded)),
                 Err(Faults(found)) => lines.extend(found.iter().map(ToString::to_string)),
             }
         }
@@ -71,17 +90,12 @@ impl Check {
     }
 }
 
-/// The names of usable plugins, and what is wrong with the others.
-fn check_plugins(places: &Places) -> Result<(Vec<String>, Vec<String>), Failure> {
+/// How many plugins are usable, and what is wrong with the others.
+fn check_plugins(places: &Places) -> Result<(usize, Vec<String>), Failure> {
     let found = find_plugins(&places.plugins)?;
-    let (mut names, mut faults) = (Vec::new(), Vec::new());
-    for FoundPlugin { path, plugin, .. } in found {
-        match plugin {
-            Ok(file) => names.push(file.descriptor.name),
-            Err(reason) => faults.push(format!("{}: {reason}", path.display())),
-        }
-    }
-    Ok((names, faults))
+    let refused = |found: &FoundPlugin| Some(format!("{}: {}", found.path.display(), found.plugin.as_ref().err()?));
+    let faults: Vec<_> = found.iter().filter_map(refused).collect();
+    Ok((found.len() - faults.len(), faults))
 }
 
 /// Every entry is read, those that no mode uses, too.
@@ -91,34 +105,19 @@ fn check_catalog(places: &Places) -> Result<Vec<String>, Failure> {
     Ok(names.iter().filter_map(|name| catalog.entry(name).err()).map(|error| error.to_string()).collect())
 }
 
-fn check_mode(
-    name: &str,
-    mode: &ModeSettings,
-    origins: &Origins,
-    places: &Places,
-    backends: &[String],
-) -> Option<String> {
-    let fault = |key: &str, what: String| Some(origins.fault(&format!("modes.{name}.{key}"), what).to_string());
-    let entry = match places.catalog().entry(&mode.model) {
-        Ok(entry) => entry,
+/// What keeps a mode from serving, and whether that is only something that is not installed.
+fn check_mode(name: &str, mode: &ModeSettings, origins: &Origins, places: &Places) -> Option<(String, bool)> {
+    let told = |key: &str, what: String| origins.fault(&format!("modes.{name}.{key}"), what).to_string();
+    match places.catalog().entry(&mode.model) {
+        Ok(_) => {
+            let ModeFault { key, reason, is_absence, .. } = try_load(places, mode).err()?;
+            Some((told(key, reason), is_absence))
+        }
         Err(CatalogError::Unknown { known, .. }) => {
-            return fault("model", format!("there is no model {:?} in the catalog; there are: {known}", mode.model));
+            let what = format!("there is no model {:?} in the catalog; there are: {known}", mode.model);
+            Some((told("model", what), false))
         }
         // `check_catalog` has told every other error.
-        Err(_told) => return None,
-    };
-    if mode.plugin.is_empty() && !backends.contains(&entry.backend) {
-        let directory = places.plugins.display();
-        return fault(
-            "model",
-            format!("{:?} needs the plugin {:?}, and {directory} has none", mode.model, entry.backend),
-        );
-    }
-    match entry.variant(&mode.model, &mode.variant) {
-        Ok(_) => {
-            let ModeFault { key, reason } = try_load(places, mode).err()?;
-            fault(key, reason)
-        }
-        Err(error) => fault("variant", error.to_string()),
+        Err(_told) => None,
     }
 }

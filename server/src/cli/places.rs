@@ -7,7 +7,7 @@ use clap::Args;
 use super::Failure;
 use crate::{
     config::{Layers, Loaded, load, profile_names},
-    model::Places,
+    model::{Network, Places},
     plugin_host::{FoundPlugin, find},
 };
 
@@ -23,6 +23,9 @@ pub(super) struct PlaceArguments {
     /// Directory for fetched weights and copies of plugins [default: `segue` in your cache directory]
     #[arg(long, global = true, value_name = "DIR", env = "SEGUE_CACHE")]
     cache: Option<PathBuf>,
+    /// Fetch nothing; HF_HUB_OFFLINE=1 forbids the hub alone
+    #[arg(long, global = true, env = "SEGUE_OFFLINE", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    offline: bool,
 }
 
 impl PlaceArguments {
@@ -37,7 +40,8 @@ impl PlaceArguments {
             (None, Some(cache)) => cache.join("segue"),
             (None, None) => return Err(Failure::wrong_usage("there is no cache directory; name one with --cache")),
         };
-        Ok(Places { plugins, models: here_or_beside(&self.models, "models"), cache })
+        let network = if self.offline { Network::Offline } else { Network::Allowed };
+        Ok(Places { plugins, models: here_or_beside(&self.models, "models"), cache, network })
     }
 }
 

@@ -31,7 +31,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  segue serve\n  segue serve --listen 0.0.0.0:8080\n  \
     segue serve --set server.default_mode=landscape\n\n\
-    Weights that are missing are fetched at the first start. SIGINT and SIGTERM let frames in flight finish.")]
+    Missing weights are fetched for modes with `fetch = true`; of others the page and `segue models` say how to get them. SIGINT and SIGTERM let frames in flight finish.")]
 pub(super) struct Serve {
     /// Address and port; the profile's `server.listen` when not given
     #[arg(long, value_name = "ADDR")]

@@ -181,10 +181,18 @@ pub struct ModeSettings {
     #[serde(default)]
     #[garde(range(max = 64))]
     pub instances: u32,
-    /// How many threads each of them uses.
+    /// How many threads each of them uses; 0 for one per core.
     #[serde(default = "one")]
-    #[garde(range(min = 1, max = 256))]
+    #[garde(range(max = 256))]
     pub threads: u32,
+    /// Whether the server fetches missing weights by itself; not those under a licence that somebody has to accept.
+    #[serde(default)]
+    #[garde(skip)]
+    pub fetch: bool,
+    /// The model is let go after so long without a frame, in milliseconds, and loaded again for the next one; 0 keeps it.
+    #[serde(default)]
+    #[garde(range(max = 604_800_000))]
+    pub release_after_millis: u64,
     /// Where the backend runs.
     #[serde(default)]
     #[garde(skip)]
@@ -223,6 +231,11 @@ impl ModeSettings {
     pub fn loads_the_same_as(&self, other: &Self) -> bool {
         let loaded = |mode: &Self| Self { rank: 0, fallback: String::new(), ..mode.clone() };
         loaded(self) == loaded(other)
+    }
+
+    /// What of it the model itself depends on; all else is as in every other mode.
+    pub fn of_the_model(&self) -> Self {
+        Self { rank: 0, fallback: String::new(), fetch: false, release_after_millis: 0, ..self.clone() }
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
         return (StatusCode::SERVICE_UNAVAILABLE, "the server is stopping\n".into());
     }
     match mode.state() {
-        ModeState::Ready(_) => (StatusCode::OK, "ready\n".into()),
+        ModeState::Ready(_) | ModeState::Asleep => (StatusCode::OK, "ready\n".into()),
         state => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("mode {} is {}: {}\n", mode.name, state.name(), state.message()))
         }

@@ -86,5 +86,10 @@ fn router(service: Arc<Service>, seats: Arc<Seats>) -> Router {
 async fn modes(State(app): State<App>) -> Json<serde_json::Value> {
     let configuration = app.service.configuration();
     let default_mode = &*configuration.modes.default_mode().name;
-    Json(serde_json::json!({ "default": default_mode, "modes": mode_entries(&configuration) }))
+    let draining = app.service.registry.draining(&configuration.modes);
+    let draining: Vec<_> = draining
+        .iter()
+        .map(|mode| serde_json::json!({ "index": mode.index, "name": &*mode.name, "model": mode.model, "state": "draining" }))
+        .collect();
+    Json(serde_json::json!({ "default": default_mode, "modes": mode_entries(&configuration), "draining": draining }))
 }

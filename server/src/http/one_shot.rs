@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::{App, refusal::Refusal};
 use crate::{
-    model::{Mode, ModeState, UnknownMode},
+    model::{Mode, UnknownMode},
     pipeline::{self, Accepts, EncodedFrame, FrameError, HEADROOM_LEN_BYTES, OutputView, Settings, View, Wanted},
     telemetry::{FrameTrace, Outcome},
 };
@@ -103,14 +103,14 @@ async fn run(
     settings: Settings,
     wanted: Wanted,
 ) -> Result<Vec<u8>, FrameError> {
-    let ModeState::Ready(model) = mode.state() else {
+    if !mode.state().can_serve() {
         return Err(FrameError::NotReady(mode.state().message().to_owned()));
-    };
+    }
     // Large pictures take long to decode. They take turns, so that the frames of sessions find an instance.
     let _turn = app.uploads.acquire().await;
     let patience = Duration::from_millis(settings.limits.max_age_millis);
-    let lease = match tokio::time::timeout(patience, model.lease()).await {
-        Ok(lease) => lease,
+    let lease = match tokio::time::timeout(patience, mode.lease()).await {
+        Ok(lease) => lease.map_err(FrameError::NotReady)?,
         Err(_elapsed) => return Err(FrameError::Expired(patience.as_millis())),
     };
     let encoded = pipeline::run(lease, frame, settings, wanted).await?;

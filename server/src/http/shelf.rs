@@ -39,11 +39,15 @@ pub(super) async fn models(State(app): State<App>) -> Result<Json<Value>, Refusa
         let entry_of = |name: String| match catalog.entry(&name) {
             Ok(entry) => {
                 let serves = modes.all().iter().filter(|mode| mode.settings.model == name);
+                let default = entry.variants.get(&entry.default_variant);
+                let classes = entry.classes_of(default);
                 json!({
                     "name": name, "title": entry.title, "licence": entry.licence, "backend": entry.backend,
                     "default_variant": entry.default_variant, "variants": entry.variants.keys().collect::<Vec<_>>(),
-                    "labels": entry.classes.iter().map(|class| &class.label).collect::<Vec<_>>(),
-                    "palette": entry.classes.iter().map(|class| class.colour).collect::<Vec<_>>(),
+                    "non_commercial": entry.non_commercial,
+                    "expected_miou": default.and_then(|variant| entry.expected_miou_of(variant)),
+                    "labels": classes.iter().map(|class| &class.label).collect::<Vec<_>>(),
+                    "palette": classes.iter().map(|class| class.colour).collect::<Vec<_>>(),
                     "modes": serves.map(|mode| describe(mode)).collect::<Vec<_>>(),
                 })
             }

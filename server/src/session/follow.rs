@@ -59,9 +59,7 @@ pub(super) async fn fall_back(session: &Session) {
     let home = session.home().clone();
     let own = home.as_ref().unwrap_or(&current);
     let Ok(own) = modes.get(&own.name).cloned() else { return *session.home() = None };
-    if home.is_some()
-        && let ModeState::Ready(_) = own.state()
-    {
+    if home.is_some() && own.state().can_serve() {
         *session.home() = None;
         return move_to(session, &own, format!("the mode {:?} is back", &*own.name)).await;
     }

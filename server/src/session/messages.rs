@@ -194,15 +194,17 @@ pub struct ModeEntry {
     pub build: String,
     /// Why it is not ready.
     pub message: String,
+    /// The command that would mend that; empty when there is none.
+    pub command: String,
 }
 
 impl From<&Mode> for ModeEntry {
     fn from(mode: &Mode) -> Self {
         let state = mode.state();
-        let (labels, palette, build) = match &state {
-            ModeState::Ready(model) => (model.info.labels.clone(), model.info.palette.clone(), model.build.clone()),
-            ModeState::Loading | ModeState::Unavailable(_) => Default::default(),
-        };
+        // A model that was let go says the same when it is loaded again.
+        let told = mode.told().filter(|_| !matches!(state, ModeState::Unavailable(_)));
+        let (labels, palette, build) =
+            told.map(|(info, build)| (info.labels.clone(), info.palette.clone(), build.clone())).unwrap_or_default();
         Self {
             index: mode.index,
             name: mode.name.to_string(),
@@ -214,6 +216,7 @@ impl From<&Mode> for ModeEntry {
             palette,
             build,
             message: state.message().to_owned(),
+            command: state.command().to_owned(),
         }
     }
 }

@@ -131,6 +131,9 @@ pub(super) async fn say_modes(session: &Session) {
 
 /// Takes `mode` over if it is ready, and says what became of it. Gives it back while it is loading.
 pub(super) async fn change_mode(session: &Session, mode: Arc<Mode>) -> Option<Arc<Mode>> {
+    if let ModeState::Asleep = mode.state() {
+        mode.wake_up();
+    }
     let state = mode.state();
     if let ModeState::Ready(_) = state {
         session.set_mode(Arc::clone(&mode));

@@ -54,14 +54,11 @@ fn parameter(name: &str, shape: &[usize], gain: f64) -> Vec<f32> {
 
 /// Shape and values of all parameters that the key list `keys` names.
 pub fn parameters(keys: &str, gain: f64) -> Result<BTreeMap<String, (Vec<usize>, Vec<f32>)>> {
-    parameters_named(keys, keys, gain)
-}
-
-/// The same with the values that `published` names in the same order give, for a list of later names.
-fn parameters_named(keys: &str, published: &str, gain: f64) -> Result<BTreeMap<String, (Vec<usize>, Vec<f32>)>> {
-    let (names, published) = (read_keys(keys)?, read_keys(published)?);
-    let pairs = names.into_iter().zip(published);
-    Ok(pairs.map(|((name, shape), (formula, _))| (name, (shape.clone(), parameter(&formula, &shape, gain)))).collect())
+    let of_formula = |(name, shape): (String, Vec<usize>)| {
+        let values = parameter(&name, &shape, gain);
+        (name, (shape, values))
+    };
+    Ok(read_keys(keys)?.into_iter().map(of_formula).collect())
 }
 
 /// Names and shapes of the parameters in a key list, integers aside.

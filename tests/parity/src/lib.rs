@@ -17,32 +17,30 @@ pub const MOST_ERROR: f64 = 1e-4;
 /// Of all pixels.
 pub const LEAST_AGREEMENT: f64 = 0.999;
 
-/// Weights of a case, by the names of its key list or of another one.
-pub fn weights(case: &Case, keys: &str) -> Result<Weights> {
-    Ok(Weights::from_map(keys, parameters(keys, case.gain)?))
-}
-
 /// Runs a network whose scores are logits on a case's input, and holds its logits and labels to the case's.
-pub fn check_logits<N: Network<Cpu>>(case: &str, keys: Option<&str>, settings: &N::Settings) -> Result<()> {
-    check_logits_on::<_, N>(Cpu::new(2)?, case, keys, settings)
+pub fn check_logits<N: Network<Cpu>>(case: &str, settings: &N::Settings) -> Result<()> {
+    check_logits_on::<_, N>(Cpu::new(2)?, case, settings)
 }
 
 /// The same on any engine.
-pub fn check_logits_on<E: Engine, N: Network<E>>(
-    mut engine: E,
-    case: &str,
-    keys: Option<&str>,
-    settings: &N::Settings,
-) -> Result<()> {
+pub fn check_logits_on<E: Engine, N: Network<E>>(engine: E, case: &str, settings: &N::Settings) -> Result<()> {
     let case = Case::read(case)?;
-    let weights = weights(&case, keys.unwrap_or(&case.keys))?;
-    let mut network = N::load(&engine, &weights, settings)?;
-    drop(weights);
-    let input = input(&mut engine, &case)?;
+    let weights = Weights::from_map(&case.keys, parameters(&case.keys, case.gain)?);
+    run::<E, N>(engine, &case, &weights, settings)
+}
+
+/// The same with other weights than the case's key list names.
+pub fn check_network<N: Network<Cpu>>(case: &Case, weights: &Weights, settings: &N::Settings) -> Result<()> {
+    run::<_, N>(Cpu::new(2)?, case, weights, settings)
+}
+
+fn run<E: Engine, N: Network<E>>(mut engine: E, case: &Case, weights: &Weights, settings: &N::Settings) -> Result<()> {
+    let mut network = N::load(&engine, weights, settings)?;
+    let input = input(&mut engine, case)?;
     let scores = network.scores(&mut engine, input)?;
     let shape = engine.shape(&scores);
     case.tensor("logits")?.check_image(shape, &engine.read(&scores)?)?;
-    check_labels(&mut engine, &case, &scores, Scores::Logits)
+    check_labels(&mut engine, case, &scores, Scores::Logits)
 }
 
 /// The case's input on an engine.

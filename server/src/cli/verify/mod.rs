@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CliResult, Failure};
 use crate::{
-    file,
-    model::{CatalogEntry, Places},
+    model::{CatalogEntry, Places, Presence, Wanted},
     plugin_host::{CheckError, Heard, ModelSpec, PluginFile, Trial, WeightsFile},
 };
 use record::{Outcome, Record};
@@ -151,17 +150,16 @@ impl Verify {
 
 /// What the server would create an instance for; or why it can't.
 fn model_of(places: &Places, name: &str, entry: &CatalogEntry) -> Result<ModelSpec, String> {
-    let weights = match entry.variant(name, "").map_err(|error| error.to_string())? {
+    let variant = entry.variant(name, "").map_err(|error| error.to_string())?;
+    let weights = match variant.map(|variant| (variant, places.weights().find(name, variant))) {
         None => None,
-        Some(variant) => Some(
-            places
-                .weights()
-                .find(name, variant)
-                .and_then(|path| Some(WeightsFile { sha256: file::sha256(&path).ok()?, path }))
-                .ok_or_else(|| format!("{} is not here; run `segue models pull {name}`", variant.file))?,
-        ),
+        Some((_, Presence::Here { path, sha256 })) => Some(WeightsFile { path, sha256 }),
+        Some((variant, Presence::Absent | Presence::Changed(_))) => {
+            let command = Wanted { model: name, entry, variant: "" }.command();
+            return Err(format!("{} is not here; run `{command}`", variant.file));
+        }
     };
-    Ok(entry.spec(name, weights, &serde_json::Map::new(), 1))
+    Ok(entry.spec(name, variant, weights, &serde_json::Map::new(), 1))
 }
 
 fn no_model() -> ModelSpec {
