@@ -23,8 +23,11 @@ pub struct Cpu {
     pool: Pool,
     arena: Arena,
     /// Resizes that were run, with what they were made for: a network has a handful.
-    resizes: Vec<((Shape, (usize, usize), Sampling), Resize)>,
+    resizes: Vec<(ResizeKey, Resize)>,
 }
+
+/// The input, the output's height and width, and how it is sampled.
+type ResizeKey = (Shape, (usize, usize), Sampling);
 
 /// Values in the memory of a [`Cpu`].
 #[derive(Debug)]
@@ -87,7 +90,7 @@ impl Cpu {
         CpuImage { shape, memory: self.arena.take(shape.len()) }
     }
 
-    fn resize_of(&mut self, key: (Shape, (usize, usize), Sampling)) -> usize {
+    fn resize_of(&mut self, key: ResizeKey) -> usize {
         const MOST: usize = 64;
         if let Some(at) = self.resizes.iter().position(|(known, _)| *known == key) {
             return at;

@@ -221,6 +221,7 @@ pub trait Engine: Sized + Send + 'static {
     /// `size` x `size`: `windows x (size * size) x channels`.
     fn windows(&mut self, image: &Self::Image, size: usize, shift: usize) -> EngineResult<Self::Image>;
     /// The image of `shape` that [`windows`](Self::windows) cut.
+    #[allow(clippy::wrong_self_convention, reason = "what it converts is an argument, as with all operations")]
     fn from_windows(
         &mut self,
         windows: &Self::Image,

@@ -19,8 +19,8 @@ enum Key {
     Padded(Window),
     Axis(Axis),
     Taps(Line),
-    Windows(Grid),
-    FromWindows(Grid),
+    Apart(Grid),
+    Together(Grid),
     Quarters(usize, usize),
     Levels(Vec<(usize, usize)>),
     Scalar(u32),
@@ -150,8 +150,8 @@ impl Tables {
     }
 
     /// The pixels of all windows, window by window.
-    pub(super) fn windows(&mut self, grid: Grid) -> Result<Tensor> {
-        self.indices(Key::Windows(grid), || {
+    pub(super) fn apart(&mut self, grid: Grid) -> Result<Tensor> {
+        self.indices(Key::Apart(grid), || {
             let Grid { height, width, size, shift } = grid;
             let (rows, columns) = grid.count();
             let mut indices = Vec::with_capacity(rows * columns * size * size);
@@ -167,8 +167,8 @@ impl Tables {
     }
 
     /// Where in the windows each of the image's pixels is.
-    pub(super) fn from_windows(&mut self, grid: Grid) -> Result<Tensor> {
-        self.indices(Key::FromWindows(grid), || {
+    pub(super) fn together(&mut self, grid: Grid) -> Result<Tensor> {
+        self.indices(Key::Together(grid), || {
             let Grid { height, width, size, shift } = grid;
             let (rows, columns) = grid.count();
             let index = |(y, x)| {
