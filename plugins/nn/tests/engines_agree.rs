@@ -48,8 +48,18 @@ fn agree(
     on_cpu: fn(&mut Cpu) -> EngineResult<Made>,
     on_candle: fn(&mut CandleEngine) -> EngineResult<Made>,
 ) -> Outcome {
+    agree_in(DType::F32, 2e-5, on_cpu, on_candle)
+}
+
+/// The same in other numbers, up to an error in proportion to the largest value.
+fn agree_in(
+    dtype: DType,
+    most_error: f32,
+    on_cpu: fn(&mut Cpu) -> EngineResult<Made>,
+    on_candle: fn(&mut CandleEngine) -> EngineResult<Made>,
+) -> Outcome {
     let ours = on_cpu(&mut Cpu::new(2)?)?;
-    let theirs = on_candle(&mut CandleEngine::new(Device::Cpu, DType::F32, 1)?)?;
+    let theirs = on_candle(&mut CandleEngine::new(Device::Cpu, dtype, 1)?)?;
     assert!(!ours.is_empty() && ours.len() == theirs.len());
     let mut failures = Vec::new();
     for ((name, shape, values), (_, their_shape, their_values)) in ours.iter().zip(&theirs) {
@@ -62,7 +72,7 @@ fn agree(
         };
         let errors = values.iter().zip(their_values).map(error);
         let (at, most) = errors.enumerate().fold((0, 0.0), |most, e| if e.1 <= most.1 { most } else { e });
-        if most > 2e-5 {
+        if most > most_error {
             failures.push(format!("{name}: value {at} is {} and {}", values[at], their_values[at]));
         }
     }
@@ -402,6 +412,24 @@ fn labels<E: Engine>(engine: &mut E) -> EngineResult<Made> {
         }
     }
     Ok(made)
+}
+
+/// What runs on a card in 16 bits runs; how much they lose is a question of the numbers alone.
+#[test]
+fn sixteen_bits_come_close() -> Outcome {
+    for (dtype, most_error) in [(DType::F16, 0.005), (DType::BF16, 0.05)] {
+        agree_in(dtype, most_error, convolutions, convolutions)?;
+        agree_in(dtype, most_error, depthwise, depthwise)?;
+        agree_in(dtype, most_error, norms, norms)?;
+        agree_in(dtype, most_error, elementwise, elementwise)?;
+        agree_in(dtype, most_error, pooling, pooling)?;
+        agree_in(dtype, most_error, resizes, resizes)?;
+        agree_in(dtype, most_error, attentions, attentions)?;
+        agree_in(dtype, most_error, masks, masks)?;
+        agree_in(dtype, most_error, products, products)?;
+        agree_in(dtype, most_error, deformable, deformable)?;
+    }
+    Ok(())
 }
 
 /// How far two engines' masks are apart: a label may differ where two classes are even, a share by its rounding.

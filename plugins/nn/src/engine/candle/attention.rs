@@ -45,7 +45,7 @@ pub(super) fn sample(tables: &mut Tables, attention: &Deformable<'_, CandleImage
     let Deformable { values, levels, offsets, weights, heads, points } = *attention;
     let (tokens, depth) = (values.shape.pixels(), values.shape.channels / heads);
     let samples = levels.len() * points;
-    let [places, last_x, last_y, widths, firsts] = tables.levels(levels)?;
+    let [places, last_x, last_y, widths, firsts, head] = tables.levels(levels, heads)?;
     let zero = tables.scalar(0.0)?;
     let by_level = (tokens, heads, levels.len(), points);
 
@@ -74,15 +74,13 @@ pub(super) fn sample(tables: &mut Tables, attention: &Deformable<'_, CandleImage
     for (bottom, right) in [(false, false), (false, true), (true, false), (true, true)] {
         let (x, x_share) = neighbour(&x, &x_part, &last_x, right)?;
         let (y, y_share) = neighbour(&y, &y_part, &last_y, bottom)?;
-        corners.push(y.broadcast_mul(&widths)?.add(&x)?.broadcast_add(&firsts)?);
+        // Each token's values are split by head: head number `h` of token `t` is row `t * heads + h`. Floats are exact
+        // up to 2^24 rows.
+        let token = y.broadcast_mul(&widths)?.add(&x)?.broadcast_add(&firsts)?;
+        corners.push(token.affine(heads as f64, 0.0)?.broadcast_add(&head)?);
         shares.push(x_share.mul(&y_share)?.mul(&weights)?);
     }
-    // Each token's values are split by head: head number `h` of token `t` is row `t * heads + h`.
-    let flat = (tokens, heads, 4 * samples);
-    let corners = Tensor::cat(&corners, 3)?.reshape(flat)?.to_dtype(DType::U32)?;
-    let head = Tensor::arange(0, heads as u32, corners.device())?.reshape((1, heads, 1))?;
-    let many = Tensor::full(heads as u32, (1, 1, 1), corners.device())?;
-    let rows = corners.broadcast_mul(&many)?.broadcast_add(&head)?.flatten_all()?;
+    let rows = Tensor::cat(&corners, 3)?.flatten_all()?.to_dtype(DType::U32)?;
     let gathered = values.values.reshape((tokens * heads, depth))?.index_select(&rows, 0)?;
     let gathered = gathered.reshape((tokens * heads, 4 * samples, depth))?;
     let shares = Tensor::cat(&shares, 3)?.reshape((tokens * heads, 1, 4 * samples))?;

@@ -22,7 +22,7 @@ enum Key {
     Apart(Grid),
     Together(Grid),
     Quarters(usize, usize),
-    Levels(Vec<(usize, usize)>),
+    Levels(Vec<(usize, usize)>, usize),
     Scalar(u32),
 }
 
@@ -195,9 +195,10 @@ impl Tables {
     }
 
     /// Of levels that are stacked: each token's place in each level, in pixels (`tokens x 1 x levels x 1 x 2`: x, y);
-    /// and the largest x and y, the width, and the first token of each level (`1 x 1 x levels x 1` each).
-    pub(super) fn levels(&mut self, levels: &[(usize, usize)]) -> Result<[Tensor; 5]> {
-        self.get(Key::Levels(levels.to_vec()), |device| {
+    /// the largest x and y, the width, and the first token of each level (`1 x 1 x levels x 1` each); and the heads'
+    /// numbers (`1 x heads x 1 x 1`).
+    pub(super) fn levels(&mut self, levels: &[(usize, usize)], heads: usize) -> Result<[Tensor; 6]> {
+        self.get(Key::Levels(levels.to_vec(), heads), |device| {
             let mut places = Vec::new();
             for &(height, width) in levels {
                 for (y, x) in pixels(height, width) {
@@ -218,6 +219,7 @@ impl Tables {
                 of(levels.iter().map(|level| level.0 as f32 - 1.0).collect())?,
                 of(levels.iter().map(|level| level.1 as f32).collect())?,
                 of(first.collect())?,
+                Tensor::from_vec((0..heads).map(|head| head as f32).collect(), (1, heads, 1, 1), device)?,
             ])
         })
     }
