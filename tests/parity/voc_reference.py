@@ -9,7 +9,7 @@ to the input's square by `--fit`: `pad` (no resize, 127 at the bottom and right;
 `longest` (longest side scaled to the square, then padded), `stretch` (to the square, aspect ignored).
 A `.tflite` file is MediaPipe's selfie network (RGB NHWC, x / 255, stretched to its input, one probability a pixel):
 person against the rest, at probability 0.5, upsampled linearly.
-Masks are VOC's indexed PNGs, 255 is void and counts nowhere. Labels are compared at the photo's own size. A class's IoU
+Masks are VOC's indexed PNG files, 255 is void and counts nowhere. Labels are compared at the photo's own size. A class's IoU
 is over all photos together; the mean is over the classes that the masks hold.
 """
 

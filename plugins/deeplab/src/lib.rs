@@ -13,5 +13,5 @@ mod mobilenet_v3;
 mod network;
 mod resnet;
 
-pub use backend::{Architecture, DeepLab, Settings};
+pub use backend::{Architecture, DeepLab, Settings, segue_plugin_v1};
 pub use network::DeepLabNetwork;

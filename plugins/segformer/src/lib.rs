@@ -9,5 +9,5 @@ mod head;
 mod naming;
 mod network;
 
-pub use backend::{SegFormer, Settings, Size};
+pub use backend::{SegFormer, Settings, Size, segue_plugin_v1};
 pub use network::SegFormerNetwork;
