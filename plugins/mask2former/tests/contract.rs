@@ -13,6 +13,6 @@ fn the_network_keeps_the_contract() -> Result<()> {
     let model = ModelUnderTest { weights: Some(weights), settings_json, max_threads: 2, ..ModelUnderTest::default() };
     // Scores of 384x384 are a fifth of a second's work, however small the frame.
     let options = Options { rounds: 1, instances: 1, growth_frames: 10, ..Options::quick() };
-    check_with(&mask2former::segue_plugin_v1, &model, &options).expect_all();
+    check_with(&mask2former::segue_plugin_v1, &model, &options, &|_| {}).expect_all();
     Ok(())
 }
