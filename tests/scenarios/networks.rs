@@ -1,14 +1,13 @@
 //! Real networks in the real program: they score as their originals do, and weights that are no good harm nobody.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use segue_parity::{parameters, write_safetensors};
+use segue_parity::{Tensors, parameters, write_safetensors};
 use segue_tests::{Lab, built, gradient_jpeg, segue, test_data};
 use serde_json::Value;
 
@@ -76,8 +75,6 @@ fn selfie_scores_as_the_original_does() -> Result<()> {
     }
     Ok(())
 }
-
-type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// A checkpoint, made worse by `spoil`.
 fn checkpoint(path: &Path, keys: &str, spoil: impl FnOnce(&mut Tensors)) -> Result<()> {

@@ -31,7 +31,7 @@ pub(crate) struct Step {
 #[derive(Debug)]
 enum Kernel {
     Pointwise(Pointwise),
-    Conv(Conv2d),
+    Conv(Box<Conv2d>),
     Depthwise(Depthwise),
     Deconv(Deconv2x2),
     Expanded(Box<Expanded>),
@@ -101,7 +101,7 @@ fn kernel(level: Level, graph: &Graph, layer: &Layer) -> Kernel {
         }
         LayerKind::Conv { window, filter, activation } => {
             let channels = input.channels;
-            Kernel::Conv(Conv2d::new(level, *window, channels, &filter.weights, &filter.bias, *activation))
+            Kernel::Conv(Box::new(Conv2d::new(level, *window, channels, &filter.weights, &filter.bias, *activation)))
         }
         LayerKind::Depthwise { window, filter, activation } => {
             Kernel::Depthwise(Depthwise::new(level, *window, &filter.weights, &filter.bias, *activation))

@@ -5,6 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+/// Shape and values of parameters, by name.
+pub type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
 /// FNV-1a of 64 bits.
 fn seed(name: &str) -> u64 {
     name.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
@@ -53,7 +56,7 @@ fn parameter(name: &str, shape: &[usize], gain: f64) -> Vec<f32> {
 }
 
 /// Shape and values of all parameters that the key list `keys` names.
-pub fn parameters(keys: &str, gain: f64) -> Result<BTreeMap<String, (Vec<usize>, Vec<f32>)>> {
+pub fn parameters(keys: &str, gain: f64) -> Result<Tensors> {
     let of_formula = |(name, shape): (String, Vec<usize>)| {
         let values = parameter(&name, &shape, gain);
         (name, (shape, values))
