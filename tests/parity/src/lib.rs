@@ -2,9 +2,11 @@
 //! this crate says how.
 
 mod case;
+mod file;
 mod formula;
 
 pub use case::{Case, Tensor};
+pub use file::write_safetensors;
 pub use formula::{parameters, pixels};
 
 use anyhow::{Result, ensure};

@@ -1,0 +1,104 @@
+//! Each size computes what transformers' implementation computes, for weights that a formula makes.
+
+use anyhow::{Result, ensure};
+use mask2former::{Mask2FormerNetwork, Settings};
+use segue_nn::network::Network;
+use segue_nn::weights::Weights;
+use segue_nn::{Cpu, Engine, Sampling, Scores};
+use segue_parity::{Case, check_labels, input, parameters};
+
+/// The network of these weights on a case's input.
+fn check(case: &Case, engine: &mut Cpu, network: &mut Mask2FormerNetwork<Cpu>) -> Result<()> {
+    println!("{}", case.name);
+    let image = input(engine, case)?;
+    let prediction = network.predict(engine, image)?;
+    let classes = engine.read(&prediction.classes)?;
+    case.tensor("class_queries_logits")?.check_rows(engine.shape(&prediction.classes), &classes)?;
+    let masks = engine.read(&prediction.masks)?;
+    case.tensor("masks_queries_logits")?.check_image(engine.shape(&prediction.masks), &masks)?;
+    let scores = network.score(engine, prediction)?;
+    let resized = engine.resize(&scores, case.target.into(), Sampling::HalfPixelCentres)?;
+    case.tensor("scores")?.check_image(engine.shape(&resized), &engine.read(&resized)?)?;
+    check_labels(engine, case, &scores, Scores::Weights)
+}
+
+/// All cases of a size, one after the other.
+fn check_size(size: &str) -> Result<()> {
+    let settings: Settings = serde_json::from_str(&format!(r#"{{"size": "{size}"}}"#))?;
+    let names = Case::names(&format!("mask2former-swin-{size}-"))?;
+    ensure!(!names.is_empty(), "there are no cases of {size}");
+    let mut loaded = None;
+    for name in names {
+        let case = Case::read(&name)?;
+        let (engine, network) = match &mut loaded {
+            Some(loaded) => loaded,
+            none => {
+                let weights = Weights::from_map(&case.keys, parameters(&case.keys, case.gain)?);
+                let engine = Cpu::new(2)?;
+                let network = Mask2FormerNetwork::load(&engine, &weights, &settings)?;
+                none.insert((engine, network))
+            }
+        };
+        check(&case, engine, network)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn tiny() -> Result<()> {
+    check_size("tiny")
+}
+
+#[test]
+fn small() -> Result<()> {
+    check_size("small")
+}
+
+#[test]
+fn base() -> Result<()> {
+    check_size("base")
+}
+
+#[test]
+fn large() -> Result<()> {
+    check_size("large")
+}
+
+/// The names of transformers 5 for a name that published files have.
+fn renamed(name: &str) -> String {
+    const ENCODER: &str = "model.pixel_level_module.encoder.";
+    const PARTS: [(&str, &str); 7] = [
+        ("attention.self.query", "attention.q_proj"),
+        ("attention.self.key", "attention.k_proj"),
+        ("attention.self.value", "attention.v_proj"),
+        ("attention.self.relative", "attention.relative_position_bias.relative"),
+        ("attention.output.dense", "attention.o_proj"),
+        ("intermediate.dense", "mlp.fc1"),
+        ("output.dense", "mlp.fc2"),
+    ];
+    match name.strip_prefix(ENCODER) {
+        Some(rest) if !rest.starts_with("hidden_states_norms.") => {
+            let rest = PARTS.iter().fold(rest.to_owned(), |name, (old, new)| name.replace(old, new));
+            format!("{ENCODER}swin.{rest}")
+        }
+        _ => name.to_owned(),
+    }
+}
+
+#[test]
+fn the_names_of_transformers_5_are_read_too() -> Result<()> {
+    let case = Case::read("mask2former-swin-tiny-128x160")?;
+    let mut tensors = parameters(&case.keys, case.gain)?;
+    tensors = tensors.into_iter().map(|(name, tensor)| (renamed(&name), tensor)).collect();
+    for (name, tensor) in parameters("mask2former-swin-tiny.renamed.txt", case.gain)? {
+        let unread = name.contains("encoder.swin.layernorm.");
+        let known = tensors.entry(name.clone());
+        ensure!(unread || matches!(known, std::collections::btree_map::Entry::Occupied(_)), "{name} is not renamed to");
+        known.or_insert(tensor);
+    }
+    let mut engine = Cpu::new(2)?;
+    let weights = Weights::from_map("renamed", tensors);
+    let mut network = Mask2FormerNetwork::load(&engine, &weights, &Settings::default())?;
+    drop(weights);
+    check(&case, &mut engine, &mut network)
+}
