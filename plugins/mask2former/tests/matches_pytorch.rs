@@ -8,7 +8,7 @@ use segue_nn::{Cpu, Engine, Sampling, Scores};
 use segue_parity::{Case, check_labels, input, parameters};
 
 /// The network of these weights on a case's input.
-fn check(case: &Case, engine: &mut Cpu, network: &mut Mask2FormerNetwork<Cpu>) -> Result<()> {
+fn check<E: Engine>(case: &Case, engine: &mut E, network: &mut Mask2FormerNetwork<E>) -> Result<()> {
     println!("{}", case.name);
     let image = input(engine, case)?;
     let prediction = network.predict(engine, image)?;
@@ -22,8 +22,12 @@ fn check(case: &Case, engine: &mut Cpu, network: &mut Mask2FormerNetwork<Cpu>) -
     check_labels(engine, case, &scores, Scores::Weights)
 }
 
-/// All cases of a size, one after the other.
 fn check_size(size: &str) -> Result<()> {
+    check_size_on(size, || Ok(Cpu::new(2)?))
+}
+
+/// All cases of a size, one after the other.
+fn check_size_on<E: Engine>(size: &str, engine: impl Fn() -> Result<E>) -> Result<()> {
     let settings: Settings = serde_json::from_str(&format!(r#"{{"size": "{size}"}}"#))?;
     let names = Case::names(&format!("mask2former-swin-{size}-"))?;
     ensure!(!names.is_empty(), "there are no cases of {size}");
@@ -34,7 +38,7 @@ fn check_size(size: &str) -> Result<()> {
             Some(loaded) => loaded,
             none => {
                 let weights = Weights::from_map(&case.keys, parameters(&case.keys, case.gain)?);
-                let engine = Cpu::new(2)?;
+                let engine = engine()?;
                 let network = Mask2FormerNetwork::load(&engine, &weights, &settings)?;
                 none.insert((engine, network))
             }
@@ -62,6 +66,17 @@ fn base() -> Result<()> {
 #[test]
 fn large() -> Result<()> {
     check_size("large")
+}
+
+/// The same on the engine that runs on graphics cards, here on the processor.
+#[test]
+#[cfg(feature = "candle")]
+fn all_sizes_on_candle() -> Result<()> {
+    use segue_nn::CandleEngine;
+    use segue_nn::candle_core::{DType, Device};
+
+    let engine = || Ok(CandleEngine::new(Device::Cpu, DType::F32, 1)?);
+    ["tiny", "small", "base", "large"].into_iter().try_for_each(|size| check_size_on(size, engine))
 }
 
 /// The names of transformers 5 for a name that published files have.

@@ -93,10 +93,15 @@ impl CandleEngine {
         // Libraries that are not there are a panic, not an error.
         let device = std::panic::catch_unwind(|| Device::new_cuda(0)).map_err(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-            text.unwrap_or("a library is missing").to_owned()
+            // What follows are the 30 names that a library may have.
+            text.and_then(|text| text.split(" - searched").next()).unwrap_or("a library is missing").to_owned()
         });
         let device = device.and_then(|device| device.map_err(|error| error.to_string()));
-        let why = |reason| EngineError(format!("device = \"cuda\": no NVIDIA card can be used here: {reason}"));
+        let why = |reason| {
+            EngineError(format!(
+                "device = \"cuda\": no NVIDIA card can be used here: {reason}; see to its driver and CUDA's libraries, or write device = \"cpu\""
+            ))
+        };
         Self::new(device.map_err(why)?, dtype, threads)
     }
 

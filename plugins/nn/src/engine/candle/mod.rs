@@ -2,7 +2,7 @@
 //!
 //! An image is a matrix of pixels x channels, so a linear layer is one multiplication, and a convolution is one after
 //! the pixels under its taps were gathered. Gathers go by tables of indices (`tables`), made once for each shape.
-//! Invariant: a frame's only transfers are its input up, and its labels and confidence down.
+//! Invariant: the only images that a frame transfers are its input up, and its labels and confidence down.
 
 mod attention;
 mod device;
