@@ -38,6 +38,8 @@ mod window;
 
 pub use activation::Activation;
 pub use buffer::Buffer;
+#[cfg(feature = "candle")]
+pub use candle_core;
 pub use conv::Conv2d;
 pub use deconv::Deconv2x2;
 pub use depthwise::Depthwise;
@@ -46,6 +48,8 @@ pub use engine::{
     Attention, Cpu, CpuConv, CpuDepthwise, CpuImage, CpuNorm, Deformable, Engine, EngineError, EngineResult, Filter,
     MaskOutput, Norm, Padding, Placement, Scores, Step,
 };
+#[cfg(feature = "candle")]
+pub use engine::{CandleConv, CandleDepthwise, CandleEngine, CandleImage, CandleNorm};
 pub use expanded::Expanded;
 pub use pointwise::{Pointwise, PointwiseInput};
 pub use pool::Pool;

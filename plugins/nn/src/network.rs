@@ -3,14 +3,14 @@
 //! A plugin writes its network over [`Engine`] and says by [`Family`] how its input is made; what all networks have
 //! alike is here.
 
-use segue_plugin::{Backend, Call, Class, Error, Frame, Info, Mask, Model, Result, Stage};
+mod running;
+
+use segue_plugin::{Backend, Call, Class, Error, Frame, Info, Mask, Model, Result};
 use serde::{Deserialize, de::DeserializeOwned};
 
+use self::running::Running;
 use crate::weights::{Weights, WeightsError};
-use crate::{
-    Cpu, Engine, EngineError, EngineResult, Layout, MaskOutput, Normalisation, Placement, Preprocessor, RgbFrame,
-    Sampling, Scores, Shape,
-};
+use crate::{Engine, EngineError, EngineResult, Layout, Normalisation, Sampling, Scores};
 
 /// Where a network runs.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -141,17 +141,9 @@ pub trait Family: 'static {
 
 /// A backend of networks of one family.
 pub struct NetworkBackend<F: Family> {
-    running: Running<Cpu, F::Network<Cpu>>,
+    running: Running<F>,
     classes: Vec<Class>,
     rule: InputRule,
-    sampling: Sampling,
-}
-
-/// A network with its engine.
-struct Running<E: Engine, N> {
-    engine: E,
-    network: N,
-    preprocessor: Preprocessor,
 }
 
 impl<F: Family> Backend for NetworkBackend<F> {
@@ -161,13 +153,10 @@ impl<F: Family> Backend for NetworkBackend<F> {
         check_device(common)?;
         let path = model.require_weights()?;
         let weights = Weights::open(path).map_err(Error::new)?;
-        let engine = Cpu::new(model.max_threads).map_err(Error::new)?;
-        let network = F::Network::<Cpu>::load(&engine, &weights, &settings).map_err(Error::new)?;
         let rule = F::input(&settings);
         let rule = InputRule { size: common.input_size_px.unwrap_or(rule.size), ..rule };
-        let preprocessor = Preprocessor::new(engine.level(), rule.normalisation).with_beside(127);
-        let classes = classes(model, network.classes())?;
-        Ok(Self { running: Running { engine, network, preprocessor }, classes, rule, sampling: F::sampling(&settings) })
+        let (running, count) = Running::load(common, model.max_threads, &weights, &settings, rule)?;
+        Ok(Self { running, classes: classes(model, count)?, rule })
     }
 
     fn info(&self) -> Info {
@@ -177,52 +166,23 @@ impl<F: Family> Backend for NetworkBackend<F> {
     }
 
     fn segment(&mut self, frame: &Frame<'_>, mask: &mut Mask<'_>, call: &Call<'_>) -> Result<()> {
-        let Running { engine, network, preprocessor } = &mut self.running;
-        let pixels = RgbFrame {
-            bytes: frame.bytes(),
-            width: frame.width_px() as usize,
-            height: frame.height_px() as usize,
-            stride: frame.stride_bytes(),
-        };
-        let layout = self.rule.layout((pixels.width, pixels.height));
-        let shape = Shape { height: layout.canvas.1, width: layout.canvas.0, channels: 3 };
-        let fill = |pool: &mut _, values: &mut [f32]| preprocessor.run(pool, pixels, layout, values);
-        let input = call.stage(Stage::Preprocess, || engine.input(shape, fill)).map_err(Error::new)?;
-        if call.cancelled() {
-            return Err(Error::Cancelled);
-        }
-        let scores = call.stage(Stage::Forward, || network.scores(engine, input)).map_err(Error::new)?;
-        if call.cancelled() {
-            return Err(Error::Cancelled);
-        }
-        let placement = Placement { canvas: layout.canvas, picture: layout.picture, sampling: self.sampling };
-        let mut output = MaskOutput {
-            width: mask.width_px as usize,
-            height: mask.height_px as usize,
-            labels: mask.labels,
-            confidence: mask.confidence.as_deref_mut(),
-        };
-        call.stage(Stage::Postprocess, || engine.labels(&scores, F::SCORES, placement, &mut output)).map_err(Error::new)
+        self.running.segment(frame, mask, call)
     }
 
     fn warm_up(&mut self) -> Result<()> {
-        let Running { engine, network, .. } = &mut self.running;
-        let layout = self.rule.layout((640, 360));
-        let shape = Shape { height: layout.canvas.1, width: layout.canvas.0, channels: 3 };
-        // The first pass finds out how much memory the second one has at once.
-        for _ in 0..2 {
-            let input = engine.input(shape, |_, values| values.fill(0.0)).map_err(Error::new)?;
-            network.scores(engine, input).map_err(Error::new)?;
-        }
-        Ok(())
+        self.running.warm_up()
     }
 }
 
 fn check_device(common: Common) -> Result<()> {
-    if common.device == Device::Cuda {
-        return Err(Error::new(
-            "device = \"cuda\": this build of the plugin runs on the CPU alone; build it with `--features cuda`, or write device = \"cpu\"",
-        ));
+    match common.device {
+        Device::Cuda if cfg!(feature = "cuda") => return Ok(()),
+        Device::Cuda => {
+            return Err(Error::new(
+                "device = \"cuda\": this build of the plugin runs on the CPU alone; build it with `--features cuda`, or write device = \"cpu\"",
+            ));
+        }
+        Device::Cpu => {}
     }
     if common.precision != Precision::F32 {
         return Err(Error::new(

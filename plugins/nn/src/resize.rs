@@ -5,7 +5,7 @@ use crate::shape::Shape;
 use crate::simd::{Kernel, Level, Vector, load_up_to, store_up_to};
 
 /// Where an output pixel's centre lies in the input, along one axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sampling {
     /// `(i + 0.5) * input / output - 0.5`.
     HalfPixelCentres,

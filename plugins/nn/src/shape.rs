@@ -29,7 +29,7 @@ impl Shape {
 }
 
 /// How a window moves over an image along one axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Axis {
     /// Window size in taps.
     pub kernel: usize,
@@ -69,6 +69,11 @@ impl Axis {
     /// The input pixel under tap `tap` of the window for `output`, unless that is padding.
     pub(crate) fn source(&self, output: usize, tap: usize) -> Option<usize> {
         (output * self.stride + tap * self.dilation).checked_sub(self.before).filter(|&at| at < self.input)
+    }
+
+    /// Whether each output pixel is made from the input pixel at the same place alone.
+    pub(crate) const fn is_pointwise(&self) -> bool {
+        self.kernel == 1 && self.stride == 1 && self.before == 0 && self.output == self.input
     }
 
     /// How many pixels all windows reach over, padding included.

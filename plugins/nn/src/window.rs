@@ -3,7 +3,7 @@
 use crate::shape::{Axis, Shape};
 
 /// How a convolution's kernel moves over its input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
     /// Down the rows.
     pub rows: Axis,
@@ -19,7 +19,7 @@ impl Window {
 
     /// Whether each output pixel is made from the input pixel at the same place alone.
     pub const fn is_pointwise(&self) -> bool {
-        self.rows.kernel == 1 && self.columns.kernel == 1 && self.rows.stride == 1 && self.columns.stride == 1
+        self.rows.is_pointwise() && self.columns.is_pointwise()
     }
 }
 

@@ -4,10 +4,15 @@
 
 mod bench;
 mod check;
+mod clip;
+mod compare;
+mod eval;
+mod local;
 mod models;
 mod places;
 mod plugins;
 mod profile;
+mod progress;
 mod remote;
 mod segment;
 mod serve;
@@ -46,6 +51,10 @@ enum Command {
     Models(models::Models),
     /// List the installed plugins, look at one file, or check that it keeps its contract
     Plugins(plugins::Plugins),
+    /// Judge a mode against ground truth: IoU of each class
+    Eval(eval::Eval),
+    /// Compare two modes on the same frames: agreement, and the time that each takes
+    Compare(compare::Compare),
     /// Measure the running program
     Bench(bench::Bench),
     /// Show, compare and switch profiles
@@ -65,6 +74,8 @@ impl Arguments {
             Command::Segment(segment) => segment.run(),
             Command::Models(models) => models.run(),
             Command::Plugins(plugins) => plugins.run(),
+            Command::Eval(eval) => eval.run(),
+            Command::Compare(compare) => compare.run(),
             Command::Bench(bench) => bench.run(),
             Command::Profile(profile) => profile.run(),
             Command::Worker(worker) => worker.run(),

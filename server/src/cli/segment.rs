@@ -1,19 +1,17 @@
 //! `segue segment`: one picture, without a server.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf};
 
-use bytes::Bytes;
 use clap::Args;
 
 use super::{
     CliResult, Failure,
+    local::Local,
     places::{PlaceArguments, ProfileArguments},
 };
 use crate::{
     file,
-    model::{Mode, Registry},
-    pipeline::{self, Accepts, EncodedFrame, HEADROOM_LEN_BYTES, OutputView, Wanted},
-    telemetry::{FrameTrace, start_log},
+    pipeline::{HEADROOM_LEN_BYTES, OutputView, Wanted},
 };
 
 /// Arguments of `segue segment`.
@@ -47,27 +45,15 @@ pub(super) struct Segment {
 
 impl Segment {
     pub(super) fn run(self) -> CliResult {
-        let mut profile = self.profile.load()?.profile;
-        start_log("warn").map_err(Failure::wrong_usage)?;
-        let name = self.mode.clone().unwrap_or_else(|| profile.server.default_mode.clone());
-        let known: Vec<_> = profile.modes.keys().cloned().collect();
-        profile.modes.retain(|mode, _| *mode == name);
-        if profile.modes.is_empty() {
-            let known = known.join(", ");
-            return Err(Failure::wrong_usage(format!("there is no mode {name:?}; there are: {known}")));
-        }
-        // One picture needs one instance.
-        profile.modes.values_mut().for_each(|mode| mode.instances = 1);
-        let bytes = file::read(&self.image, profile.limits.max_upload_len_bytes as u64)
+        let name = match &self.mode {
+            Some(name) => name.clone(),
+            None => self.profile.load()?.profile.server.default_mode,
+        };
+        let local = Local::load(&self.profile, &self.places, std::slice::from_ref(&name), |_| {})?;
+        let bytes = file::read(&self.image, local.largest_picture_len_bytes())
             .map_err(|error| Failure::does_not_hold(format!("{}: {error}", self.image.display())))?;
-        let settings = pipeline::Settings { result: profile.result, limits: profile.limits };
-        let registry = Registry::new(&self.places.places()?, Arc::default(), |step| eprintln!("{step}"));
-        let modes = registry.modes(&profile.modes, &name, &[]);
-        let encoded = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .map_err(Failure::does_not_hold)?
-            .block_on(segment(modes.default_mode(), settings, bytes, self.wanted()))?;
-        self.write(&encoded[HEADROOM_LEN_BYTES..])
+        let (mode, _) = local.mode(&name)?;
+        self.write(&local.segment(&mode, bytes, self.wanted())?.bytes[HEADROOM_LEN_BYTES..])
     }
 
     fn wanted(&self) -> Wanted {
@@ -85,23 +71,4 @@ impl Segment {
         };
         fs::write(path, content).map_err(|error| Failure::does_not_hold(format!("{}: {error}", path.display())))
     }
-}
-
-async fn segment(
-    mode: &Mode,
-    settings: pipeline::Settings,
-    bytes: Vec<u8>,
-    wanted: Wanted,
-) -> Result<Vec<u8>, Failure> {
-    let lease = mode.lease().await;
-    let lease = lease.map_err(|reason| Failure::does_not_hold(format!("mode {}: {reason}", mode.name)))?;
-    let frame = EncodedFrame {
-        id: 0,
-        session: 0,
-        captured_at_micros: 0,
-        bytes: Bytes::from(bytes),
-        accepts: Accepts::AnyPicture,
-        trace: FrameTrace::start([0; 16], 0),
-    };
-    pipeline::run(lease, frame, settings, wanted).await.map(|encoded| encoded.bytes).map_err(Failure::does_not_hold)
 }

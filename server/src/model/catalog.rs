@@ -150,6 +150,14 @@ impl Catalog {
         Self { directory: directory.into() }
     }
 
+    /// The classes of a label set, by id; or why they can't be had.
+    pub fn label_set(&self, name: &str) -> Result<Vec<CatalogClass>, String> {
+        labels::read(&self.directory, name).map_err(|fault| match fault {
+            LabelFault::Unknown(known) => format!("there is no label set {name:?}; there are: {known}"),
+            LabelFault::Broken(error) => error.to_string(),
+        })
+    }
+
     /// The names of all entries, sorted.
     pub fn names(&self) -> Result<Vec<String>, CatalogError> {
         let unreadable = |source| CatalogError::Unreadable { path: self.directory.clone(), source };

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     config::{Isolation, ModeSettings},
-    plugin_host::{Build, Descriptor, FoundPlugin, PluginFile, WeightsFile, WorkerLimits},
+    plugin_host::{Build, Descriptor, FoundPlugin, InstanceError, PluginFile, WeightsFile, WorkerLimits},
 };
 
 /// What a mode is made of: the catalog's entry and the files. Two that are equal make the same model.
@@ -228,14 +228,15 @@ impl Loader {
         files: ModelFiles,
         is_wanted: &IsWanted<'_>,
     ) -> Result<LoadedModel, ModeError> {
-        let mut own_weights = None;
+        let (mut own_weights, mut original) = (None, None);
         let weights = match files.weights {
             Weights::None => None,
             Weights::Fetched { path, sha256, .. } => Some(WeightsFile { path, sha256 }),
             Weights::ToFetch { .. } => Some(self.fetch(settings, entry)?),
             Weights::Own { path, sha256 } => {
-                let copy =
-                    self.places.copies().keep(&path, &sha256).map_err(|source| ModeError::Copy { path, source })?;
+                let kept = self.places.copies().keep(&path, &sha256);
+                let copy = kept.map_err(|source| ModeError::Copy { path: path.clone(), source })?;
+                original = Some((copy.path().to_owned(), path));
                 let path = copy.path().to_owned();
                 own_weights = Some(copy);
                 Some(WeightsFile { path, sha256 })
@@ -258,8 +259,10 @@ impl Loader {
             Some(golden) => golden.check(&self.places.models, instance),
             None => Ok(()),
         };
-        LoadedModel::load(build, spec, instance_count(settings), own_weights, golden, is_wanted)
-            .map_err(|source| ModeError::Load { backend: entry.backend.clone(), model: settings.model.clone(), source })
+        LoadedModel::load(build, spec, instance_count(settings), own_weights, golden, is_wanted).map_err(|source| {
+            let source = with_the_operators_path(source, original);
+            ModeError::Load { backend: entry.backend.clone(), model: settings.model.clone(), source }
+        })
     }
 
     fn fetch(&self, settings: &ModeSettings, entry: &CatalogEntry) -> Result<WeightsFile, ModeError> {
@@ -293,5 +296,15 @@ fn instance_count(settings: &ModeSettings) -> usize {
     match settings.instances {
         0 => thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8),
         count => count as usize,
+    }
+}
+
+/// A backend names the private copy that it was given; the operator knows the file that it is a copy of.
+fn with_the_operators_path(error: InstanceError, original: Option<(PathBuf, PathBuf)>) -> InstanceError {
+    match (error, original) {
+        (InstanceError::Failed(text), Some((copy, path))) => {
+            InstanceError::Failed(text.replace(&*copy.to_string_lossy(), &path.to_string_lossy()))
+        }
+        (error, _) => error,
     }
 }

@@ -2,9 +2,11 @@
 //! this crate says how.
 
 mod case;
+mod file;
 mod formula;
 
 pub use case::{Case, Tensor};
+pub use file::write_safetensors;
 pub use formula::{parameters, pixels};
 
 use anyhow::{Result, ensure};
@@ -19,14 +21,22 @@ pub const LEAST_AGREEMENT: f64 = 0.999;
 
 /// Runs a network whose scores are logits on a case's input, and holds its logits and labels to the case's.
 pub fn check_logits<N: Network<Cpu>>(case: &str, settings: &N::Settings) -> Result<()> {
+    check_logits_on::<_, N>(Cpu::new(2)?, case, settings)
+}
+
+/// The same on any engine.
+pub fn check_logits_on<E: Engine, N: Network<E>>(engine: E, case: &str, settings: &N::Settings) -> Result<()> {
     let case = Case::read(case)?;
     let weights = Weights::from_map(&case.keys, parameters(&case.keys, case.gain)?);
-    check_network::<N>(&case, &weights, settings)
+    run::<E, N>(engine, &case, &weights, settings)
 }
 
 /// The same with other weights than the case's key list names.
 pub fn check_network<N: Network<Cpu>>(case: &Case, weights: &Weights, settings: &N::Settings) -> Result<()> {
-    let mut engine = Cpu::new(2)?;
+    run::<_, N>(Cpu::new(2)?, case, weights, settings)
+}
+
+fn run<E: Engine, N: Network<E>>(mut engine: E, case: &Case, weights: &Weights, settings: &N::Settings) -> Result<()> {
     let mut network = N::load(&engine, weights, settings)?;
     let input = input(&mut engine, case)?;
     let scores = network.scores(&mut engine, input)?;

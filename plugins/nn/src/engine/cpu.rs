@@ -23,8 +23,11 @@ pub struct Cpu {
     pool: Pool,
     arena: Arena,
     /// Resizes that were run, with what they were made for: a network has a handful.
-    resizes: Vec<((Shape, (usize, usize), Sampling), Resize)>,
+    resizes: Vec<(ResizeKey, Resize)>,
 }
+
+/// The input, the output's height and width, and how it is sampled.
+type ResizeKey = (Shape, (usize, usize), Sampling);
 
 /// Values in the memory of a [`Cpu`].
 #[derive(Debug)]
@@ -61,13 +64,6 @@ impl CpuNorm {
     }
 }
 
-impl CpuConv {
-    /// Whether each output pixel is made from the input pixel at the same place alone.
-    fn is_pointwise(&self) -> bool {
-        self.kernel == [1, 1] && self.step.stride == 1
-    }
-}
-
 impl Cpu {
     /// An engine in which `threads` threads work, the caller's among them.
     ///
@@ -94,7 +90,7 @@ impl Cpu {
         CpuImage { shape, memory: self.arena.take(shape.len()) }
     }
 
-    fn resize_of(&mut self, key: (Shape, (usize, usize), Sampling)) -> usize {
+    fn resize_of(&mut self, key: ResizeKey) -> usize {
         const MOST: usize = 64;
         if let Some(at) = self.resizes.iter().position(|(known, _)| *known == key) {
             return at;
@@ -157,6 +153,10 @@ impl Engine for Cpu {
         Ok(image.memory.to_vec())
     }
 
+    fn finish(&mut self) -> EngineResult<()> {
+        Ok(())
+    }
+
     fn shape(&self, image: &CpuImage) -> Shape {
         image.shape
     }
@@ -172,7 +172,7 @@ impl Engine for Cpu {
         let window = layer.step.window(layer.kernel, image.shape);
         let mut output = self.image(window.output(layer.weights.columns));
         let residual = residual.map(|residual| &*residual.memory);
-        if layer.is_pointwise() {
+        if window.is_pointwise() {
             let (input, weights) = (&image.memory, &layer.weights);
             multiply_pixels(level, &mut self.pool, weights, activation, input, residual, &mut output.memory);
         } else {

@@ -1,15 +1,19 @@
 //! What networks are written in: operations on images, run by this crate's kernels or by another library's.
 //!
 //! A network is written once, over [`Engine`], as a straight function from one image to the next. [`Cpu`] runs
-//! it on the kernels of this crate. An image is given back when it is dropped, so a network that assigns
+//! it on the kernels of this crate; with the feature `candle`, `CandleEngine` does on candle's tensors. An image is given back when it is dropped, so a network that assigns
 //! (`image = engine.conv(&layer, &image, None)?`) holds no more than it needs.
 //!
 //! Token sequences are images, too: `height` sequences of `width` tokens of `channels` values each.
 
 mod arena;
+#[cfg(feature = "candle")]
+mod candle;
 mod cpu;
 mod filter;
 
+#[cfg(feature = "candle")]
+pub use candle::{CandleConv, CandleDepthwise, CandleEngine, CandleImage, CandleNorm};
 pub use cpu::{Cpu, CpuConv, CpuDepthwise, CpuImage, CpuNorm};
 pub use filter::{Filter, Norm};
 
@@ -163,6 +167,8 @@ pub trait Engine: Sized + Send + 'static {
     fn input(&mut self, shape: Shape, fill: impl FnOnce(&mut Pool, &mut [f32])) -> EngineResult<Self::Image>;
     /// An image's values, row by row.
     fn read(&mut self, image: &Self::Image) -> EngineResult<Vec<f32>>;
+    /// Waits until all operations so far are done: a device may still be at work when they return.
+    fn finish(&mut self) -> EngineResult<()>;
     /// An image's size.
     fn shape(&self, image: &Self::Image) -> Shape;
     /// The same values, cut into rows and pixels otherwise.
@@ -215,6 +221,7 @@ pub trait Engine: Sized + Send + 'static {
     /// `size` x `size`: `windows x (size * size) x channels`.
     fn windows(&mut self, image: &Self::Image, size: usize, shift: usize) -> EngineResult<Self::Image>;
     /// The image of `shape` that [`windows`](Self::windows) cut.
+    #[allow(clippy::wrong_self_convention, reason = "what it converts is an argument, as with all operations")]
     fn from_windows(
         &mut self,
         windows: &Self::Image,
