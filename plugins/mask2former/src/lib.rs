@@ -18,6 +18,6 @@ mod positions;
 mod swin;
 mod windows;
 
-pub use backend::{Mask2Former, Settings, Size};
+pub use backend::{Mask2Former, Settings, Size, segue_plugin_v1};
 pub use decoder::Prediction;
 pub use network::Mask2FormerNetwork;

@@ -1,6 +1,5 @@
 //! Parameters in a file, as a checkpoint has them.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -8,8 +7,10 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Map, json};
 
+use crate::Parameters;
+
 /// Writes tensors, f32, as a safetensors file.
-pub fn write_safetensors(path: &Path, tensors: &BTreeMap<String, (Vec<usize>, Vec<f32>)>) -> Result<()> {
+pub fn write_safetensors(path: &Path, tensors: &Parameters) -> Result<()> {
     let (mut header, mut end) = (Map::new(), 0);
     for (name, (shape, values)) in tensors {
         let start = end;

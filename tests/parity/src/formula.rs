@@ -52,8 +52,11 @@ fn parameter(name: &str, shape: &[usize], gain: f64) -> Vec<f32> {
     (0..shape.iter().product::<usize>() as u64).map(|i| centre + spread * uniform(seed, i)).collect()
 }
 
-/// Shape and values of all parameters that the key list `keys` names.
-pub fn parameters(keys: &str, gain: f64) -> Result<BTreeMap<String, (Vec<usize>, Vec<f32>)>> {
+/// Shape and values of each parameter, by name.
+pub type Parameters = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// All parameters that the key list `keys` names.
+pub fn parameters(keys: &str, gain: f64) -> Result<Parameters> {
     let of_formula = |(name, shape): (String, Vec<usize>)| {
         let values = parameter(&name, &shape, gain);
         (name, (shape, values))
