@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use segue_parity::{Tensors, parameters, write_safetensors};
+use segue_parity::{Parameters, parameters, write_safetensors};
 use segue_tests::{Lab, built, gradient_jpeg, segue, test_data};
 use serde_json::Value;
 
@@ -77,7 +77,7 @@ fn selfie_scores_as_the_original_does() -> Result<()> {
 }
 
 /// A checkpoint, made worse by `spoil`.
-fn checkpoint(path: &Path, keys: &str, spoil: impl FnOnce(&mut Tensors)) -> Result<()> {
+fn checkpoint(path: &Path, keys: &str, spoil: impl FnOnce(&mut Parameters)) -> Result<()> {
     let mut tensors = parameters(keys, 3.0)?;
     spoil(&mut tensors);
     write_safetensors(path, &tensors)
@@ -87,7 +87,7 @@ fn checkpoint(path: &Path, keys: &str, spoil: impl FnOnce(&mut Tensors)) -> Resu
 fn bad_weights(folder: &Path) -> Result<Vec<(&'static str, Vec<&'static str>)>> {
     const TENSOR: &str = "segformer.encoder.block.1.0.mlp.dense1.weight";
     let path = |name: &str| -> PathBuf { folder.join(format!("{name}.safetensors")) };
-    let of_b0 = |name: &str, spoil: fn(&mut Tensors)| checkpoint(&path(name), "segformer-b0.txt", spoil);
+    let of_b0 = |name: &str, spoil: fn(&mut Parameters)| checkpoint(&path(name), "segformer-b0.txt", spoil);
     of_b0("whole", |_| {})?;
     let whole = fs::read(path("whole"))?;
     fs::write(path("truncated"), &whole[..whole.len() * 2 / 3])?;

@@ -201,7 +201,9 @@ impl Kernel for SampledTokens<'_> {
         for (i, output) in self.output.chunks_exact_mut(channels).enumerate() {
             let token = self.first + i;
             self.scratch.copy_from_slice(&weights[token * samples..][..samples]);
-            self.scratch.chunks_exact_mut(samples / heads).for_each(softmax_row::<V>);
+            for weights in self.scratch.chunks_exact_mut(samples / heads) {
+                softmax_row::<V>(weights);
+            }
             self.sampled.token::<V>(token, self.scratch, output);
         }
     }

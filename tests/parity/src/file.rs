@@ -7,10 +7,10 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Map, json};
 
-use crate::Tensors;
+use crate::Parameters;
 
 /// Writes tensors, f32, as a safetensors file.
-pub fn write_safetensors(path: &Path, tensors: &Tensors) -> Result<()> {
+pub fn write_safetensors(path: &Path, tensors: &Parameters) -> Result<()> {
     let (mut header, mut end) = (Map::new(), 0);
     for (name, (shape, values)) in tensors {
         let start = end;

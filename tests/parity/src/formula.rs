@@ -5,9 +5,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// Shape and values of parameters, by name.
-pub type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
-
 /// FNV-1a of 64 bits.
 fn seed(name: &str) -> u64 {
     name.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
@@ -55,8 +52,11 @@ fn parameter(name: &str, shape: &[usize], gain: f64) -> Vec<f32> {
     (0..shape.iter().product::<usize>() as u64).map(|i| centre + spread * uniform(seed, i)).collect()
 }
 
-/// Shape and values of all parameters that the key list `keys` names.
-pub fn parameters(keys: &str, gain: f64) -> Result<Tensors> {
+/// Shape and values of each parameter, by name.
+pub type Parameters = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// All parameters that the key list `keys` names.
+pub fn parameters(keys: &str, gain: f64) -> Result<Parameters> {
     let of_formula = |(name, shape): (String, Vec<usize>)| {
         let values = parameter(&name, &shape, gain);
         (name, (shape, values))

@@ -7,7 +7,7 @@ mod formula;
 
 pub use case::{Case, Tensor};
 pub use file::write_safetensors;
-pub use formula::{Tensors, parameters, pixels};
+pub use formula::{Parameters, parameters, pixels};
 
 use anyhow::{Result, ensure};
 use segue_nn::network::Network;
