@@ -17,6 +17,9 @@ pub struct Settings {
     /// Side of the square input in pixels (default 384). Frames are stretched to it, as the reference does it.
     #[serde(default)]
     pub input_size_px: Option<usize>,
+    /// The frame's shorter side gets that size, and its aspect is kept, as the paper's own program does it.
+    #[serde(default)]
+    pub keeps_aspect: bool,
     /// Where it runs.
     #[serde(default)]
     pub device: Device,
@@ -73,8 +76,12 @@ impl Family for Mask2Former {
         Sampling::HalfPixelCentres
     }
 
-    fn input(_: &Settings) -> InputRule {
-        InputRule { size: 384, fit: Fit::Stretch, multiple_of: 1, normalisation: Normalisation::IMAGE_NET }
+    fn input(settings: &Settings) -> InputRule {
+        let (fit, multiple_of) = match settings.keeps_aspect {
+            true => (Fit::Shorter { longest: 2048 }, 32),
+            false => (Fit::Stretch, 1),
+        };
+        InputRule { size: 384, fit, multiple_of, normalisation: Normalisation::IMAGE_NET }
     }
 }
 

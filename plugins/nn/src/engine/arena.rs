@@ -65,6 +65,11 @@ impl Arena {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The most that was in use at once, in f32.
+    pub(super) fn reach(&self) -> usize {
+        self.region().reach
+    }
+
     /// Memory for `len` values, of any value.
     pub(super) fn take(&self, len: usize) -> Memory {
         let padded = len.next_multiple_of(LINE).max(LINE);

@@ -86,6 +86,11 @@ impl Cpu {
         self.level
     }
 
+    /// What the images of a forward pass take at once, in bytes, as far as one was run.
+    pub fn images_len_bytes(&self) -> usize {
+        size_of::<f32>() * self.arena.reach()
+    }
+
     fn image(&self, shape: Shape) -> CpuImage {
         CpuImage { shape, memory: self.arena.take(shape.len()) }
     }

@@ -26,6 +26,8 @@ pub(super) struct OnEngine<E: Engine, F: Family> {
     preprocessor: Preprocessor,
     rule: InputRule,
     sampling: Sampling,
+    /// What its parameters take as f32.
+    weights_len_bytes: usize,
 }
 
 impl<F: Family> Running<F> {
@@ -65,11 +67,19 @@ impl<F: Family> Running<F> {
 
     pub(super) fn warm_up(&mut self) -> Result<()> {
         let done = match self {
-            Self::Cpu(running) => running.warm_up(),
+            Self::Cpu(running) => running.warm_up().map(|()| running.say_what_it_holds()),
             #[cfg(feature = "cuda")]
             Self::Cuda(running) => running.warm_up(),
         };
         done.map_err(Error::new)
+    }
+}
+
+impl<F: Family> OnEngine<Cpu, F> {
+    fn say_what_it_holds(&self) {
+        const MEBIBYTE: usize = 1 << 20;
+        let (weights, images) = (self.weights_len_bytes / MEBIBYTE, self.engine.images_len_bytes() / MEBIBYTE);
+        log::debug!("Holds {weights} MiB of weights and {images} MiB of images");
     }
 }
 
@@ -86,7 +96,8 @@ impl<E: Engine, F: Family> OnEngine<E, F> {
     fn load(engine: E, weights: &Weights, settings: &F::Settings, rule: InputRule) -> Result<Self> {
         let network = F::Network::<E>::load(&engine, weights, settings).map_err(Error::new)?;
         let preprocessor = Preprocessor::new(Level::best(), rule.normalisation).with_beside(127);
-        Ok(Self { engine, network, preprocessor, rule, sampling: F::sampling(settings) })
+        let sampling = F::sampling(settings);
+        Ok(Self { engine, network, preprocessor, rule, sampling, weights_len_bytes: weights.len_bytes() })
     }
 
     fn segment(&mut self, frame: &Frame<'_>, mask: &mut Mask<'_>, call: &Call<'_>) -> Result<()> {

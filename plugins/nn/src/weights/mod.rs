@@ -84,6 +84,11 @@ impl Weights {
         self.entries.contains_key(name)
     }
 
+    /// What all tensors take as f32, in bytes.
+    pub fn len_bytes(&self) -> usize {
+        self.entries.values().filter_map(|entry| count(&entry.shape)).sum::<usize>() * size_of::<f32>()
+    }
+
     /// Where names begin.
     pub fn root(&self) -> Scope<'_> {
         Scope { weights: self, path: String::new() }

@@ -27,6 +27,7 @@ use crate::{
     plugin_host::{
         InstanceError, Library, RunningCall, StageMicros, callbacks,
         direct::{Direct, PlanePointers},
+        give_back_memory,
         instance::FrameCall,
     },
 };
@@ -88,6 +89,8 @@ fn load(setup: &Setup) -> Result<Direct, Box<dyn std::error::Error>> {
     let library = Arc::new(Library::open_copy(&setup.plugin, &setup.sha256)?);
     let mut direct = Direct::create(&library, &setup.spec)?;
     direct.warm_up()?;
+    // Loading takes memory that serving does not.
+    give_back_memory();
     Ok(direct)
 }
 
