@@ -173,6 +173,32 @@ fn settled(server: &segue_tests::Server) -> Result<Value> {
     }
 }
 
+/// Beside weights and images: the program, the frame's planes, what loading left.
+const MOST_BESIDE_LEN_BYTES: u64 = 24 << 20;
+
+#[test]
+fn a_network_holds_its_weights_its_images_and_little_else() -> Result<()> {
+    let lab = Lab::beside_the_default("")?;
+    lab.add_plugin(&built("plugins/libsegformer.so")?, "libsegformer.so")?;
+    checkpoint(&lab.path("models/b2.safetensors"), "segformer-b2.txt", |_| {})?;
+    lab.model("b2", "segformer", "default_variant = \"own\"\n[variants.own]\nfile = \"b2.safetensors\"\n")?;
+    lab.profile("[modes.b2]\nmodel = \"b2\"\ninstances = 1\n[modes.b2.settings]\ninput_size_px = 256\n")?;
+    let server = lab.serve_with(&["--set", "telemetry.log=debug"])?;
+    let line = server.log_until("MiB of images")?;
+    let line = line.lines().find(|line| line.contains("MiB of images")).context("no such line")?;
+    let numbers: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+    let [weights, images] = numbers[..] else { anyhow::bail!("not two numbers: {line}") };
+    let process = line.split("process=").nth(1).and_then(|rest| rest.split(' ').next()).context("no process")?;
+    settled(&server)?;
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let resident = resident.trim().trim_end_matches(" kB").parse::<u64>()? << 10;
+    let held = (weights + images) << 20;
+    println!("{weights} MiB of weights, {images} MiB of images, {} MiB resident", resident >> 20);
+    ensure!(resident <= held * 13 / 10 + MOST_BESIDE_LEN_BYTES, "{resident} bytes are resident, and {held} are held");
+    Ok(())
+}
+
 #[test]
 fn two_modes_are_compared_on_a_clip() -> Result<()> {
     let Some(data) = test_data("a comparison on a clip") else { return Ok(()) };

@@ -38,7 +38,7 @@ impl Step {
 }
 
 /// In the order in which a fault is told soonest.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step::first("format", format),
     Step::first("typos", || run(&mut tool(install::typos()?))),
     Step::first("clippy", || {
@@ -50,6 +50,7 @@ const STEPS: [Step; 10] = [
     Step::first("page", || page_tests(&["npm", "run", "--silent", "unit"])),
     Step::first("rust", rust),
     Step::first("browser", browser),
+    Step::second("candle", candle),
     Step::second("fuzz", || fuzz(&[], 30, Shown::Summary)),
 ];
 
@@ -128,6 +129,20 @@ fn rust() -> Result<()> {
         .args(["nextest", "run", "--workspace", "--no-fail-fast"])
         .env("SEGUE_BIN", program)
         .env("SEGUE_REQUIRE_WEIGHTS", "1"))
+}
+
+/// The networks on candle's tensors, which take a while to build: what runs on a GPU, on the processor.
+fn candle() -> Result<()> {
+    const NETWORKS: [&str; 4] = ["segue-nn", "segue-deeplab", "segue-segformer", "segue-mask2former"];
+    let packages = NETWORKS.iter().flat_map(|name| ["--package", name]);
+    run(tool("cargo").arg("test").args(packages).args([
+        "--features",
+        "candle",
+        "--test",
+        "engines_agree",
+        "--test",
+        "on_candle",
+    ]))
 }
 
 fn browser() -> Result<()> {
