@@ -75,7 +75,12 @@ impl Sources {
 
     /// Whether a file that is named can't be read, or is empty, as one is when somebody begins to write it.
     pub fn is_incomplete(&self) -> bool {
-        self.missing.is_some() || self.files.iter().any(|file| file.text.is_empty())
+        self.missing.is_some() || self.has_empty()
+    }
+
+    /// Whether a file is empty.
+    pub fn has_empty(&self) -> bool {
+        self.files.iter().any(|file| file.text.is_empty())
     }
 
     /// Reads the profile `name`, which the last file may have named; what it extends.

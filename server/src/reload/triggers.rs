@@ -23,6 +23,9 @@ use crate::{
 /// A file that is gone or empty for so long is meant to be: an editor that replaces it takes less.
 const MISSING_FOR: Duration = Duration::from_millis(500);
 
+/// One that is empty without an event that finished it may be on its way: on a busy disk it takes seconds to cut a large file.
+const EMPTY_FOR: Duration = Duration::from_secs(10);
+
 /// Whoever writes for longer than that is not waited for; the next event or look will tell.
 pub(super) const PEACE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -86,7 +89,7 @@ pub(super) struct Triggers {
     settings: ReloadSettings,
     /// What the files said at the last attempt.
     known: Option<Sources>,
-    /// What the last look found that was not known, and when that was seen first.
+    /// What the last look found that was not known, and from when on it is believed though a file is missing or empty.
     found: Option<(Sources, Instant)>,
     next_look: Instant,
 }
@@ -170,7 +173,7 @@ impl Triggers {
                     self.watch.was_read(events);
                     self.watch_what_is_there(&sources);
                     if sources.is_incomplete() {
-                        self.found = Some((sources, start));
+                        self.found = Some((sources, start + MISSING_FOR));
                         self.next_look = start + MISSING_FOR;
                     } else if self.known.as_ref() != Some(&sources) {
                         return Some(self.edited(sources, start, events));
@@ -203,15 +206,16 @@ impl Triggers {
         let is_known = self.known.as_ref() == Some(&sources);
         let before = self.found.take().filter(|_| !is_known && !self.watch.is_being_written());
         match before {
-            Some((found, since)) if found == sources => {
-                if sources.is_incomplete() && since.elapsed() < MISSING_FOR {
-                    self.found = Some((found, since));
+            Some((found, believed)) if found == sources => {
+                if sources.is_incomplete() && Instant::now() < believed {
+                    self.found = Some((found, believed));
                     return None;
                 }
                 Some(self.edited(sources, start, events))
             }
             _ => {
-                self.found = (!is_known).then_some((sources, start));
+                let doubt = if sources.has_empty() { EMPTY_FOR } else { MISSING_FOR };
+                self.found = (!is_known).then_some((sources, start + doubt));
                 None
             }
         }
