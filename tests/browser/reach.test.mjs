@@ -34,8 +34,9 @@ test('everything can be done by keyboard', async (t) => {
   await page.click('#help-close');
   await page.locator('dialog[open]').waitFor({ state: 'detached' });
 
+  // Modes that are not installed have a button each, which copies their command.
   const stops = [];
-  for (let press = 0; press < 8; press += 1) {
+  for (let press = 0; press < 16 && !stops.includes('mirror'); press += 1) {
     await page.keyboard.press('Tab');
     stops.push(await focused());
   }

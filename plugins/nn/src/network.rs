@@ -154,7 +154,7 @@ impl<F: Family> Backend for NetworkBackend<F> {
         let path = model.require_weights()?;
         let weights = Weights::open(path).map_err(Error::new)?;
         let rule = F::input(&settings);
-        let rule = InputRule { size: common.input_size_px.unwrap_or(rule.size), ..rule };
+        let rule = InputRule { size: input_size(common)?.unwrap_or(rule.size), ..rule };
         let (running, count) = Running::load(common, model.max_threads, &weights, &settings, rule)?;
         Ok(Self { running, classes: classes(model, count)?, rule })
     }
@@ -190,6 +190,16 @@ fn check_device(common: Common) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// The size that the settings ask for, if a network can have it: below, the deepest stages have no pixels; above, memory ends.
+fn input_size(common: Common) -> Result<Option<usize>> {
+    match common.input_size_px {
+        Some(size) if !(32..=4096).contains(&size) => {
+            Err(Error::new(format!("input_size_px = {size} is out of range; write 32 to 4096")))
+        }
+        size => Ok(size),
+    }
 }
 
 /// The catalog's classes, or numbered ones; as many as the network has.
