@@ -21,12 +21,18 @@ pub(super) struct Arena(Arc<Mutex<Region>>);
 #[derive(Debug, Default)]
 struct Region {
     memory: Buffer,
+    /// Where `memory` begins and how long it is: images are reached by that alone, as a reference to the whole would
+    /// claim theirs.
+    bounds: Option<(NonNull<f32>, usize)>,
     /// What is not in use, in order, as if the region had no end.
     free: Vec<Range<usize>>,
     /// The end of what was ever in use at once.
     reach: usize,
     in_use: usize,
 }
+
+// SAFETY: `bounds` points into `memory`, which moves along.
+unsafe impl Send for Region {}
 
 impl Region {
     /// The first gap of this length.
@@ -35,6 +41,7 @@ impl Region {
             self.free.clear();
             self.free.push(0..usize::MAX);
             self.memory.grow(self.reach);
+            self.bounds = Some((NonNull::from(&mut self.memory[..]).cast(), self.memory.len()));
         }
         self.in_use += 1;
         let at = self.free.iter().position(|gap| gap.len() >= len).unwrap_or(self.free.len() - 1);
@@ -76,13 +83,18 @@ impl Arena {
         let mut region = self.region();
         let start = region.take(padded);
         let range = start..start + padded;
-        if range.end > region.memory.len() {
-            let mut own = Buffer::zeroed(len);
-            let place = NonNull::from(&mut own[..]).cast();
-            return Memory { place, len, owner: Owner::Heap(own, Some((self.clone(), range))) };
+        match region.bounds.filter(|(_, len)| range.end <= *len) {
+            Some((memory, _)) => {
+                // SAFETY: the range is within the memory.
+                let place = unsafe { memory.add(range.start) };
+                Memory { place, len, owner: Owner::Arena(self.clone(), range) }
+            }
+            None => {
+                let mut own = Buffer::zeroed(len);
+                let place = NonNull::from(&mut own[..]).cast();
+                Memory { place, len, owner: Owner::Heap(own, Some((self.clone(), range))) }
+            }
         }
-        let place = NonNull::from(&mut region.memory[range.clone()]).cast();
-        Memory { place, len, owner: Owner::Arena(self.clone(), range) }
     }
 }
 
