@@ -12,6 +12,7 @@ mod seats;
 mod shelf;
 mod socket;
 mod traceparent;
+mod traces;
 
 use std::{future::Future, io, sync::Arc};
 
@@ -86,6 +87,8 @@ fn router(service: Arc<Service>, seats: Arc<Seats>) -> Router {
         .route("/v1/models", get(shelf::models))
         .route("/v1/profile", get(configuration::profile))
         .route("/v1/reloads", get(configuration::reloads))
+        .route("/v1/traces", get(traces::list))
+        .route("/v1/traces/{trace_id}", get(traces::one))
         .nest("/v1/admin", admin)
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

@@ -4,6 +4,7 @@
 //! frame's path allocates here.
 
 mod clock;
+mod diagnosis;
 mod export;
 mod log;
 mod marks;
@@ -19,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+pub use diagnosis::{Cause, Diagnosis, Usual, Why, millis};
 pub use log::{CONTROL, start_log, start_worker_log, with_trace_id};
 pub use marks::{Mark, MarkKind};
 pub use metrics::Metrics;

@@ -151,6 +151,12 @@ impl FrameTrace {
         self.record(outcome, message);
     }
 
+    /// What is known of it by now.
+    #[cfg(test)]
+    pub(super) fn into_record(self) -> FrameRecord {
+        self.record.clone()
+    }
+
     fn record(&mut self, outcome: Outcome, message: &str) {
         let Some(recorder) = self.recorder.take() else { return };
         let spans = &self.record.spans;
