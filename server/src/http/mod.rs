@@ -77,6 +77,7 @@ fn router(service: Arc<Service>, seats: Arc<Seats>) -> Router {
         .route("/", get(admin::overview))
         .route("/profile", post(admin::switch_profile))
         .route("/reload", post(admin::reload_files))
+        .route("/capture", post(admin::capture))
         .route("/plugins/{name}/reload", post(admin::reload_plugin))
         .route_layer(middleware::from_fn_with_state(app.clone(), admin::authorize));
     Router::new()

@@ -22,6 +22,7 @@ const MOST_LISTED: usize = 10_000;
 pub(super) struct Question {
     slowest: Option<usize>,
     limit: Option<usize>,
+    seconds: Option<u64>,
     session: Option<u64>,
     mode: Option<String>,
     outcome: Option<String>,
@@ -43,6 +44,9 @@ impl Question {
             && self.generation.is_none_or(|generation| generation == record.generation)
             && self.since.is_none_or(|since| start >= since)
             && self.until.is_none_or(|until| start <= until)
+            && self
+                .seconds
+                .is_none_or(|seconds| start >= epoch_micros().saturating_sub(seconds.saturating_mul(1_000_000)))
             && self.min_millis.is_none_or(|least| f64::from(record.total_micros()) >= least * 1e3)
     }
 
@@ -87,9 +91,7 @@ pub(super) async fn one(State(app): State<App>, Path(trace_id): Path<String>) ->
         let frames = app.service.telemetry.frames();
         let newest = frames.iter().filter(|record| record.trace_id == wanted);
         let newest = newest.max_by_key(|record| record.received_at_micros);
-        newest.map_or(Value::Null, |record| {
-            describe(record, &Usual::of(&frames), app.service.telemetry.slow_micros())
-        })
+        newest.map_or(Value::Null, |record| describe(record, &Usual::of(&frames), app.service.telemetry.slow_micros()))
     });
     match found.await? {
         Json(Value::Null) => {
@@ -161,6 +163,7 @@ fn describe(record: &FrameRecord, usual: &Usual, slow_micros: u32) -> Value {
         "outcome": outcome,
         "reason": reason,
         "message": &*record.message,
+        "is_settled": record.is_settled,
         "is_painted": record.is_painted,
         "start_micros": record.start_micros(),
         "total_micros": whole.duration_micros,

@@ -70,6 +70,7 @@ async fn receive_frame(session: &Session, message: &Bytes) {
     if let Err(error) = check(session, &configuration, &frame) {
         return session.say(session.drop_frame(Some(trace), frame.frame_id, &error)).await;
     }
+    session.service.telemetry.take_picture(trace.trace_id(), &frame.payload);
     let frame = EncodedFrame {
         id: frame.frame_id,
         session: session.number,

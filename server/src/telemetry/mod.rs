@@ -9,6 +9,7 @@ mod export;
 mod log;
 mod marks;
 mod metrics;
+mod pictures;
 mod policy;
 mod record;
 mod recorder;
@@ -34,6 +35,8 @@ pub use trace::{FrameTrace, TraceStart, epoch_micros};
 use crate::config::TelemetrySettings;
 use export::Exporter;
 use marks::Marks;
+use pictures::Pictures;
+pub use pictures::Taken;
 use policy::Policy;
 use recorder::Recorder;
 
@@ -44,6 +47,7 @@ pub struct Telemetry {
     pub metrics: Metrics,
     recorder: Recorder,
     marks: Marks,
+    pictures: Pictures,
     exporter: Exporter,
     policy: RwLock<Policy>,
 }
@@ -94,6 +98,16 @@ impl Telemetry {
     /// What was noted, the newest first.
     pub fn marks(&self) -> Vec<Mark> {
         self.marks.newest_first()
+    }
+
+    /// Takes the picture of a frame along, if somebody captures.
+    pub fn take_picture(&self, trace_id: [u8; 16], picture: &[u8]) {
+        self.pictures.take(trace_id, picture);
+    }
+
+    /// Takes pictures along for so long. `None` when somebody else does.
+    pub async fn capture(&self, duration: Duration) -> Option<Taken> {
+        self.pictures.capture(duration).await
     }
 
     /// A frame is slow that takes as long.
