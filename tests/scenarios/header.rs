@@ -71,7 +71,11 @@ fn all_assertions() -> String {
             sequence,
             session,
             token,
-            deadline_nanos
+            deadline_nanos,
+            trace_id,
+            span_id,
+            trace_flags,
+            reserved_2
         }),
         assertions_on!(Output {
             struct_size,

@@ -35,7 +35,7 @@
 #define SEGUE_ABI_MAJOR 1
 
 // A host refuses a plugin of a higher minor number.
-#define SEGUE_ABI_MINOR 0
+#define SEGUE_ABI_MINOR 1
 
 // No panic and no exception leaves a function of the plugin. A host refuses a plugin without it, such as one in Rust
 // with `panic = "abort"`; one in C has nothing to catch, and sets it.
@@ -208,8 +208,17 @@ typedef struct SegueFrame {
     // Names this call to `SegueHost.stage` and `SegueHost.cancelled`.
     uint64_t token;
     // When the answer stops being of use, on the clock of `SegueHost.now_nanos`; 0 when the host has not decided,
-    // which a host of ABI 1.0 never does.
+    // which a host of ABI 1.1 never does.
     uint64_t deadline_nanos;
+    // Since 1.1. W3C trace id of the frame; all zero when it has none. What the plugin calls over a network is told of
+    // it by the header `traceparent`.
+    uint8_t trace_id[16];
+    // Since 1.1. The span of this call: the parent of the spans of whatever the plugin calls.
+    uint8_t span_id[8];
+    // Since 1.1. W3C trace flags; bit 0: it is already known that the trace is kept.
+    uint32_t trace_flags;
+    // Since 1.1. Keeps the size a multiple of eight; 0.
+    uint32_t reserved_2;
 } SegueFrame;
 
 // Where the mask goes.
@@ -277,7 +286,7 @@ typedef struct SeguePlugin {
                      struct SegueTextBuffer *error);
     // Runs what the first frames would otherwise pay for (allocation, kernels, caches). Optional.
     int32_t (*warm_up)(void *instance, struct SegueTextBuffer *error);
-    // Forgets what the instance keeps of `session`; of all sessions when 0. Optional. A host of ABI 1.0 does not call
+    // Forgets what the instance keeps of `session`; of all sessions when 0. Optional. A host of ABI 1.1 does not call
     // it: bound what you keep.
     void (*reset)(void *instance, uint64_t session);
     // Stops every thread of the plugin; called after the last `destroy` of an unloadable plugin. Optional.

@@ -31,7 +31,7 @@ const _: () = assert!(MAGIC == u64::from_le_bytes(*b"SEGUEPLG"));
 /// A host refuses a plugin of another major number.
 pub const ABI_MAJOR: u16 = 1;
 /// A host refuses a plugin of a higher minor number.
-pub const ABI_MINOR: u16 = 0;
+pub const ABI_MINOR: u16 = 1;
 /// The symbol under which the descriptor is exported; its number is [`ABI_MAJOR`].
 pub const PLUGIN_SYMBOL: &str = "segue_plugin_v1";
 
@@ -232,8 +232,17 @@ pub struct Frame {
     /// Names this call to [`Host::stage`] and [`Host::cancelled`].
     pub token: u64,
     /// When the answer stops being of use, on the clock of [`Host::now_nanos`]; 0 when the host has not decided,
-    /// which a host of ABI 1.0 never does.
+    /// which a host of ABI 1.1 never does.
     pub deadline_nanos: u64,
+    /// Since 1.1. W3C trace id of the frame; all zero when it has none. What the plugin calls over a network is told of
+    /// it by the header `traceparent`.
+    pub trace_id: [u8; 16],
+    /// Since 1.1. The span of this call: the parent of the spans of whatever the plugin calls.
+    pub span_id: [u8; 8],
+    /// Since 1.1. W3C trace flags; bit 0: it is already known that the trace is kept.
+    pub trace_flags: u32,
+    /// Since 1.1. Keeps the size a multiple of eight; 0.
+    pub reserved_2: u32,
 }
 
 /// Where the mask goes.
@@ -313,7 +322,7 @@ pub struct Plugin {
     >,
     /// Runs what the first frames would otherwise pay for (allocation, kernels, caches). Optional.
     pub warm_up: Option<unsafe extern "C" fn(instance: *mut c_void, error: *mut TextBuffer) -> i32>,
-    /// Forgets what the instance keeps of `session`; of all sessions when 0. Optional. A host of ABI 1.0 does not call
+    /// Forgets what the instance keeps of `session`; of all sessions when 0. Optional. A host of ABI 1.1 does not call
     /// it: bound what you keep.
     pub reset: Option<unsafe extern "C" fn(instance: *mut c_void, session: u64)>,
     /// Stops every thread of the plugin; called after the last `destroy` of an unloadable plugin. Optional.

@@ -18,12 +18,12 @@ pub enum Stage {
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
     host: &'a abi::Host,
-    token: u64,
+    frame: &'a abi::Frame,
 }
 
 impl<'a> Call<'a> {
-    pub(crate) fn new(host: &'a abi::Host, token: u64) -> Self {
-        Self { host, token }
+    pub(crate) fn new(host: &'a abi::Host, frame: &'a abi::Frame) -> Self {
+        Self { host, frame }
     }
 
     /// Runs `work` and reports its time to the frame's trace.
@@ -31,13 +31,22 @@ impl<'a> Call<'a> {
         let start = (self.host.now_nanos)(self.host.context);
         let result = work();
         let end = (self.host.now_nanos)(self.host.context);
-        (self.host.stage)(self.host.context, self.token, stage as u32, start, end);
+        (self.host.stage)(self.host.context, self.frame.token, stage as u32, start, end);
         result
+    }
+
+    /// The W3C header `traceparent` for whatever the backend calls over a network, so that its spans become a part of the
+    /// frame's trace; `None` when the frame has none.
+    pub fn traceparent(&self) -> Option<String> {
+        let trace_id = u128::from_be_bytes(self.frame.trace_id);
+        let span_id = u64::from_be_bytes(self.frame.span_id);
+        let flags = self.frame.trace_flags & 0xFF;
+        (trace_id != 0 && span_id != 0).then(|| format!("00-{trace_id:032x}-{span_id:016x}-{flags:02x}"))
     }
 
     /// Whether nobody waits for the answer any more. Long calls ask now and then, and return
     /// [`Error::Cancelled`](crate::Error::Cancelled).
     pub fn cancelled(&self) -> bool {
-        (self.host.cancelled)(self.host.context, self.token) != 0
+        (self.host.cancelled)(self.host.context, self.frame.token) != 0
     }
 }

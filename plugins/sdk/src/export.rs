@@ -160,7 +160,7 @@ unsafe extern "C" fn infer<B: Backend>(
         let output = unsafe { output.as_mut() }.ok_or_else(|| Error::new("no output"))?;
         check_size::<abi::Frame>(frame.struct_size)?;
         check_size::<abi::Output>(output.struct_size)?;
-        let call = Call::new(instance.host, frame.token);
+        let call = Call::new(instance.host, frame);
         instance.backend.segment(&read_frame(frame)?, &mut read_output(output)?, &call)?;
         output.written = 1;
         Ok(())

@@ -209,6 +209,10 @@ fn raw_frame(frame: &TestFrame, token: u64) -> abi::Frame {
         session: 0,
         token,
         deadline_nanos: 0,
+        trace_id: [0; 16],
+        span_id: [0; 8],
+        trace_flags: 0,
+        reserved_2: 0,
     }
 }
 

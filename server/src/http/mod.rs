@@ -11,6 +11,7 @@ mod refusal;
 mod seats;
 mod shelf;
 mod socket;
+mod spans;
 mod traceparent;
 mod traces;
 
@@ -95,6 +96,7 @@ fn router(service: Arc<Service>, seats: Arc<Seats>) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .fallback(get(page::file))
+        .layer(middleware::from_fn(spans::trace))
         .with_state(app)
 }
 

@@ -12,12 +12,13 @@ use std::{
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::field::Empty;
 
 use super::{Mode, health::Health, loader::IsWanted};
 use crate::{
     copies::PrivateCopy,
     plugin_host::{Build, Instance, InstanceError, InstanceInfo, ModelSpec, give_back_memory},
-    telemetry::{Mark, MarkKind, Telemetry},
+    telemetry::{CONTROL, Mark, MarkKind, Telemetry, with_trace_id},
 };
 
 /// A model that is loaded and warmed up: its instances, and what it says of itself.
@@ -99,10 +100,16 @@ impl LoadedModel {
         check: impl FnOnce(&mut Instance) -> Result<(), String>,
         is_wanted: &IsWanted<'_>,
     ) -> Result<Self, InstanceError> {
-        let mut first = Instance::create(&plugin, &spec, is_wanted)?;
-        check(&mut first).map_err(InstanceError::Failed)?;
+        // What the plugin reads, and its first runs, are one to the server.
+        let start = |number: usize| {
+            let _entered = tracing::info_span!(target: CONTROL, "load and warm up instance", number).entered();
+            Instance::create(&plugin, &spec, is_wanted)
+        };
+        let mut first = start(1)?;
+        let checked = tracing::info_span!(target: CONTROL, "check golden frame").in_scope(|| check(&mut first));
+        checked.map_err(InstanceError::Failed)?;
         let info = first.info().clone();
-        let others = (1..count).map(|_| Instance::create(&plugin, &spec, is_wanted));
+        let others = (2..=count).map(start);
         let instances = std::iter::once(Ok(first)).chain(others).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             info,
@@ -250,7 +257,10 @@ impl Lease {
         }
         let (done, started) = sync_channel(0);
         let (model, mode) = (Arc::clone(&self.model), Arc::clone(&self.mode));
+        let span = tracing::info_span!(target: CONTROL, "restart instance", mode = &*mode, trace_id = Empty);
+        let span = with_trace_id(span);
         thread::spawn(move || {
+            let _entered = span.enter();
             let weak = Arc::downgrade(&model);
             // The frame's lease holds the model, too, but not for long.
             let is_wanted = move || weak.strong_count() > 1;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use tokio::sync::watch;
+use tracing::field::Empty;
 
 use super::{
     Artifacts, Catalog, FoundPlugin, LoadedModel, Mode, ModeFault, ModeState, Modes, Places,
@@ -17,7 +18,10 @@ use super::{
     loader::Loader,
     pool::{Pool, Recipe},
 };
-use crate::{config::ModeSettings, telemetry::Telemetry};
+use crate::{
+    config::ModeSettings,
+    telemetry::{CONTROL, Telemetry, with_trace_id},
+};
 
 /// Makes the modes of each configuration of a running server.
 pub struct Registry {
@@ -173,7 +177,11 @@ impl Loading {
         let (loading, weak) = (self.clone(), Arc::downgrade(mode));
         let (settings, artifacts) = (mode.settings.clone(), mode.artifacts.clone());
         let recipe = Recipe { settings, artifacts, edition: mode.edition };
+        let span = with_trace_id(tracing::info_span!(
+            target: CONTROL, "load mode", mode = &*mode.name, model = mode.model, backend = mode.backend, trace_id = Empty
+        ));
         thread::spawn(move || {
+            let _entered = span.enter();
             // A mode that nobody holds any more was superseded.
             let is_wanted = || weak.strong_count() > 0;
             let load = || loading.loader.load(&recipe.settings, &recipe.artifacts, &is_wanted);

@@ -20,7 +20,7 @@ pub use picture::{OutputView, View};
 use crate::{
     config::{LimitSettings, ResultSettings},
     model::Lease,
-    plugin_host::{FrameCall, RunningCall, StageMicros},
+    plugin_host::{FrameCall, RunningCall, StageMicros, TraceContext},
     telemetry::{FrameTrace, Stage},
 };
 
@@ -57,6 +57,11 @@ fn run_frame(
         session: encoded.session,
         sequence: encoded.id.into(),
         captured_at_micros: encoded.captured_at_micros,
+        trace: TraceContext {
+            trace_id: trace.trace_id(),
+            span_id: trace.call_span_id(),
+            flags: trace.is_surely_kept().into(),
+        },
     };
     infer(lease, &call, trace, running)?;
     trace.measures().mask_size_px = (width_px, height_px);

@@ -165,6 +165,10 @@ impl Direct {
             session: wanted.session,
             token,
             deadline_nanos: 0,
+            trace_id: wanted.trace.trace_id,
+            span_id: wanted.trace.span_id,
+            trace_flags: wanted.trace.flags,
+            reserved_2: 0,
         };
         let mut output = abi::Output {
             struct_size: size_of::<abi::Output>() as u32,

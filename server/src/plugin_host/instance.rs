@@ -74,6 +74,19 @@ pub struct FrameCall {
     pub sequence: u64,
     /// Microseconds of the client's clock.
     pub captured_at_micros: u64,
+    /// The trace that the call is a part of.
+    pub trace: TraceContext,
+}
+
+/// What a backend tells of the trace to whatever it calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TraceContext {
+    /// All zero: there is no trace.
+    pub trace_id: [u8; 16],
+    /// The span of the call.
+    pub span_id: [u8; 8],
+    /// W3C trace flags.
+    pub flags: u32,
 }
 
 impl FrameCall {

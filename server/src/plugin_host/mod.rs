@@ -19,7 +19,8 @@ mod worker;
 pub use check::{CheckError, Descriptor};
 pub use find::{FoundPlugin, PluginFile, find, find_with, libraries};
 pub use instance::{
-    Build, FrameCall, Instance, InstanceError, InstanceInfo, ModelSpec, RunningCall, StageMicros, WeightsFile,
+    Build, FrameCall, Instance, InstanceError, InstanceInfo, ModelSpec, RunningCall, StageMicros, TraceContext,
+    WeightsFile,
 };
 pub use memory::{bound_arenas, give_back_memory};
 pub use open::{Library, OpenError};

@@ -19,6 +19,7 @@ use std::{
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{Instrument, Span, field::Empty};
 
 pub use receipts::{Receipt, Receipts, ReloadOutcome, Trigger};
 
@@ -28,7 +29,7 @@ use crate::{
         ResultSettings, SecuritySettings, Sources, changes, fixed_keys,
     },
     model::{Mode, ModeState, Modes, Registry, Weights},
-    telemetry::Telemetry,
+    telemetry::{CONTROL, Telemetry, with_trace_id},
 };
 use swaps::Swaps;
 use triggers::{Interest, Triggered, Triggers, Wish};
@@ -106,7 +107,8 @@ impl Reloads {
     }
 
     async fn order(&self, trigger: Trigger, what: Ordered) -> Option<Arc<Receipt>> {
-        let (reply, receipt) = oneshot::channel();
+        let (to, receipt) = oneshot::channel();
+        let reply = Reply { to, span: Span::current() };
         self.orders.send(Order { trigger, what, reply }).await.ok()?;
         receipt.await.ok()
     }
@@ -116,7 +118,14 @@ impl Reloads {
 struct Order {
     trigger: Trigger,
     what: Ordered,
-    reply: oneshot::Sender<Arc<Receipt>>,
+    reply: Reply,
+}
+
+/// Who ordered it, and waits for the receipt.
+struct Reply {
+    to: oneshot::Sender<Arc<Receipt>>,
+    /// What they are doing.
+    span: Span,
 }
 
 /// What is to be reloaded.
@@ -189,7 +198,8 @@ impl Reloader {
                 self.triggers.next(&self.layers, &modes, Interest::All).await
             }
         } {
-            newer = self.attempt(triggered).await;
+            let span = attempt_span(&triggered, &self.layers.profile);
+            newer = self.attempt(triggered).instrument(span).await;
         }
     }
 
@@ -359,12 +369,24 @@ impl Reloader {
             Wish::Swap(modes) => receipt.modes = modes.iter().map(|mode| mode.to_string()).collect(),
         }
         fill(&mut receipt);
+        Span::current().record("outcome", outcome.name()).record("generation", generation);
         let receipt = self.receipts.add(receipt, is_of_files);
         if let Some(reply) = reply {
             // Whoever ordered it may have gone.
-            let _ = reply.send(receipt);
+            let _ = reply.to.send(receipt);
         }
     }
+}
+
+fn attempt_span(triggered: &Triggered, profile: &str) -> Span {
+    let parent = triggered.reply.as_ref().map_or_else(Span::none, |reply| reply.span.clone());
+    let modes = triggered.wish.modes().iter().map(|mode| &**mode).collect::<Vec<_>>().join(", ");
+    let name = if modes.is_empty() { "reload" } else { "swap" };
+    let profile = triggered.wish.other_profile().map_or(profile, |other| other);
+    with_trace_id(tracing::info_span!(
+        target: CONTROL, parent: &parent, "reload", otel.name = name, trigger = ?triggered.trigger, profile, modes,
+        outcome = Empty, generation = Empty, trace_id = Empty
+    ))
 }
 
 fn configuration(

@@ -5,16 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::sleep_until,
-};
+use tokio::{sync::mpsc, time::sleep_until};
 
-use super::{
-    Order, Ordered,
-    receipts::{Receipt, Trigger},
-    swaps::Swaps,
-};
+use super::{Order, Ordered, Reply, receipts::Trigger, swaps::Swaps};
 use crate::{
     config::{Layers, ReloadSettings, Sources, Watch, Watching},
     model::Modes,
@@ -33,7 +26,7 @@ pub(super) const PEACE_WITHIN: Duration = Duration::from_secs(1);
 pub(super) struct Triggered {
     pub(super) trigger: Trigger,
     pub(super) wish: Wish,
-    pub(super) reply: Option<oneshot::Sender<Arc<Receipt>>>,
+    pub(super) reply: Option<Reply>,
     pub(super) start: Instant,
 }
 
@@ -261,7 +254,7 @@ impl Triggers {
         &mut self,
         trigger: Trigger,
         profile: Option<String>,
-        reply: oneshot::Sender<Arc<Receipt>>,
+        reply: Reply,
         layers: &Layers,
     ) -> Triggered {
         let (start, settle) = (Instant::now(), Duration::from_millis(self.settings.settle_millis));

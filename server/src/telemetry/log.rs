@@ -89,7 +89,7 @@ fn lines(format: LogFormat) -> Lines {
     let to_stderr = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     match format {
         LogFormat::Text => to_stderr.boxed(),
-        LogFormat::Json => to_stderr.json().flatten_event(true).boxed(),
+        LogFormat::Json => to_stderr.json().flatten_event(true).with_span_list(false).boxed(),
     }
 }
 

@@ -26,7 +26,8 @@ pub use log::{CONTROL, start_log, start_worker_log, with_trace_id};
 pub use marks::{Mark, MarkKind};
 pub use metrics::Metrics;
 pub use record::{
-    ABANDONED, BACKEND_FAILED, ClientTimes, FrameRecord, Kept, Measures, Outcome, PaintTimes, ServedBy, Span, Spans,
+    ABANDONED, BACKEND_FAILED, ClientTimes, FrameRecord, Kept, Measures, Outcome, PaintTimes, ServedBy, Slot, Span,
+    Spans,
 };
 pub use recorder::{SessionRecorder, SessionSummary};
 pub use stage::{Side, Stage};

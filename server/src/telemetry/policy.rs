@@ -21,6 +21,7 @@ const RANDOM_BITS: u32 = 56;
 
 impl From<&TraceSettings> for Policy {
     fn from(settings: &TraceSettings) -> Self {
+        let ratio = if settings.sample_ratio > 0.0 { settings.sample_ratio } else { ratio_of_environment() };
         let keeps = |reason| settings.keep.contains(&reason);
         Self {
             frames_per_session: settings.frames_per_session,
@@ -29,8 +30,19 @@ impl From<&TraceSettings> for Policy {
             keeps_failed: keeps(KeepReason::Failed),
             keeps_dropped: keeps(KeepReason::Dropped),
             keeps_asked: keeps(KeepReason::Asked),
-            sampled_ids: (settings.sample_ratio * (1_u64 << RANDOM_BITS) as f64) as u64,
+            sampled_ids: (ratio * (1_u64 << RANDOM_BITS) as f64) as u64,
         }
+    }
+}
+
+/// What `OTEL_TRACES_SAMPLER` says; 0 without it. Whether a parent was sampled is asked in any case.
+fn ratio_of_environment() -> f64 {
+    let sampler = std::env::var("OTEL_TRACES_SAMPLER").unwrap_or_default();
+    let argument = || std::env::var("OTEL_TRACES_SAMPLER_ARG").ok()?.parse().ok();
+    match sampler.strip_prefix("parentbased_").unwrap_or(&sampler) {
+        "always_on" => 1.0,
+        "traceidratio" => argument().filter(|ratio| (0.0..=1.0).contains(ratio)).unwrap_or(1.0),
+        _ => 0.0,
     }
 }
 
@@ -52,19 +64,28 @@ impl Policy {
     pub(super) fn keeps(&self, record: &FrameRecord) -> Option<Kept> {
         let is_failed = record.outcome == Outcome::Dropped(BACKEND_FAILED);
         let is_dropped = matches!(record.outcome, Outcome::Dropped(_));
-        let random = u128::from_be_bytes(record.trace_id) as u64 & ((1 << RANDOM_BITS) - 1);
         match () {
             () if self.keeps_asked && record.is_asked_for => Some(Kept::Asked),
             () if self.keeps_failed && is_failed => Some(Kept::Failed),
             () if self.keeps_dropped && is_dropped && !is_failed => Some(Kept::Dropped),
             () if self.keeps_slow && self.is_slow(record) => Some(Kept::Slow),
-            // As other programs decide it that sample by the same ratio.
-            () if (random) >= (1 << RANDOM_BITS) - self.sampled_ids => Some(Kept::Sampled),
+            () if self.samples(record) => Some(Kept::Sampled),
             () => None,
         }
     }
 
-    pub(super) fn is_slow(&self, record: &FrameRecord) -> bool {
+    /// Whether it will be kept, whatever becomes of it.
+    pub(super) fn keeps_from_the_start(&self, record: &FrameRecord) -> bool {
+        (self.keeps_asked && record.is_asked_for) || self.samples(record)
+    }
+
+    /// As other programs decide it that sample by the same ratio.
+    fn samples(&self, record: &FrameRecord) -> bool {
+        let random = u128::from_be_bytes(record.trace_id) as u64 & ((1 << RANDOM_BITS) - 1);
+        random >= (1 << RANDOM_BITS) - self.sampled_ids
+    }
+
+    fn is_slow(&self, record: &FrameRecord) -> bool {
         record.total_micros() >= self.slow_micros
     }
 }

@@ -209,7 +209,37 @@ pub struct FrameRecord {
     pub measures: Measures,
 }
 
+/// Which span of a trace an id is of.
+#[derive(Clone, Copy, Debug)]
+pub enum Slot {
+    /// The client's, when it brought no id of its own.
+    Frame,
+    /// The server's.
+    Server,
+    /// The backend's call.
+    Call,
+    /// A stage's.
+    Stage(Stage),
+}
+
 impl FrameRecord {
+    /// The id of one of its spans: the same whenever it is asked for, and another in every frame.
+    pub fn span_id(&self, slot: Slot) -> [u8; 8] {
+        let slot = match slot {
+            Slot::Frame => 0,
+            Slot::Server => 1,
+            Slot::Call => 2,
+            Slot::Stage(stage) => 3 + stage as u64,
+        };
+        let trace_id = u128::from_be_bytes(self.trace_id);
+        let parts =
+            [trace_id as u64, (trace_id >> 64) as u64, self.session, self.frame_id.into(), self.received_at_micros];
+        // Odd steps visit every number, so that no two slots of a frame meet.
+        let id = parts.into_iter().fold(0, mixed).wrapping_add((slot + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        // Zero is no id.
+        id.max(1).to_be_bytes()
+    }
+
     /// When the first of its stages began, microseconds since the epoch.
     pub fn start_micros(&self) -> u64 {
         self.received_at_micros.saturating_add_signed(self.spans.whole().start_micros.into())
@@ -219,4 +249,12 @@ impl FrameRecord {
     pub fn total_micros(&self) -> u32 {
         self.spans.whole().duration_micros
     }
+}
+
+/// One step of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+fn mixed(state: u64, part: u64) -> u64 {
+    let mut mixed = (state ^ part).wrapping_add(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
 }

@@ -136,6 +136,10 @@ impl SessionRecorder {
         lock(&self.clock).came(client, epoch_micros());
     }
 
+    pub(super) fn keeps_from_the_start(&self, record: &FrameRecord) -> bool {
+        self.telemetry.policy().keeps_from_the_start(record)
+    }
+
     /// Takes a frame whose way through the server has ended.
     pub(super) fn add(&self, mut record: FrameRecord) {
         self.telemetry.metrics.observe(&record);

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     ClientTimes, FrameRecord, Measures, Outcome, ServedBy, SessionRecorder, Stage,
-    record::{ABANDONED, BACKEND_FAILED, Spans},
+    record::{ABANDONED, BACKEND_FAILED, Slot, Spans},
 };
 
 /// Which frame a trace is of.
@@ -87,6 +87,16 @@ impl FrameTrace {
     /// Generation of the configuration under which the frame came.
     pub fn generation(&self) -> u32 {
         self.record.generation
+    }
+
+    /// The span of the backend's call, should the trace be exported.
+    pub fn call_span_id(&self) -> [u8; 8] {
+        self.record.span_id(Slot::Call)
+    }
+
+    /// Whether it is known by now that the trace is kept: its client asked for it, or it falls under the ratio.
+    pub fn is_surely_kept(&self) -> bool {
+        self.recorder.as_ref().is_some_and(|recorder| recorder.keeps_from_the_start(&self.record))
     }
 
     /// Sizes and counts, to be filled in.

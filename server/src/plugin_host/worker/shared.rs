@@ -17,7 +17,7 @@ use rustix::{
 
 use super::super::{
     direct::{KEPT_LEN_BYTES, REASON_LEN_BYTES},
-    instance::{FrameCall, StageMicros},
+    instance::{FrameCall, StageMicros, TraceContext},
 };
 
 const CONTROL_LEN_BYTES: usize = 4096;
@@ -33,7 +33,9 @@ pub(crate) struct Control {
     frame_size_px: [AtomicU32; 2],
     mask_size_px: [AtomicU32; 2],
     wants_confidence: AtomicU32,
-    reserved: AtomicU32,
+    trace_flags: AtomicU32,
+    trace_id: [AtomicU64; 2],
+    span_id: AtomicU64,
     session: AtomicU64,
     sequence: AtomicU64,
     captured_at_micros: AtomicU64,
@@ -65,6 +67,12 @@ impl Control {
         self.session.store(call.session, Ordering::Relaxed);
         self.sequence.store(call.sequence, Ordering::Relaxed);
         self.captured_at_micros.store(call.captured_at_micros, Ordering::Relaxed);
+        let TraceContext { trace_id, span_id, flags } = call.trace;
+        for (to, from) in self.trace_id.iter().zip(trace_id.as_chunks().0) {
+            to.store(u64::from_ne_bytes(*from), Ordering::Relaxed);
+        }
+        self.span_id.store(u64::from_ne_bytes(span_id), Ordering::Relaxed);
+        self.trace_flags.store(flags, Ordering::Relaxed);
         self.number.fetch_add(1, Ordering::AcqRel) + 1
     }
 
@@ -83,8 +91,18 @@ impl Control {
             session: self.session.load(Ordering::Relaxed),
             sequence: self.sequence.load(Ordering::Relaxed),
             captured_at_micros: self.captured_at_micros.load(Ordering::Relaxed),
+            trace: self.trace(),
         };
         (call, number)
+    }
+
+    fn trace(&self) -> TraceContext {
+        let mut trace_id = [0; 16];
+        for (to, from) in trace_id.as_chunks_mut().0.iter_mut().zip(&self.trace_id) {
+            *to = from.load(Ordering::Relaxed).to_ne_bytes();
+        }
+        let span_id = self.span_id.load(Ordering::Relaxed).to_ne_bytes();
+        TraceContext { trace_id, span_id, flags: self.trace_flags.load(Ordering::Relaxed) }
     }
 
     /// Says that nobody waits for the call `number`.

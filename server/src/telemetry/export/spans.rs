@@ -13,7 +13,7 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-use crate::telemetry::{FrameRecord, Outcome, Side, Span};
+use crate::telemetry::{FrameRecord, Outcome, Side, Slot, Span};
 
 static SCOPES: LazyLock<[InstrumentationScope; 4]> = LazyLock::new(|| {
     [Side::Browser, Side::Network, Side::Server, Side::Plugin].map(|side| {
@@ -36,17 +36,15 @@ pub(super) fn count(record: &FrameRecord) -> usize {
 
 /// Appends the spans of a frame's trace.
 pub(super) fn build(record: &FrameRecord, out: &mut Vec<SpanData>) {
-    Builder { record, ids: uuid::Uuid::new_v4().as_u128() as u64, made: 0 }.build(out);
+    Builder { record }.build(out);
 }
 
 struct Builder<'a> {
     record: &'a FrameRecord,
-    ids: u64,
-    made: u64,
 }
 
 impl Builder<'_> {
-    fn build(mut self, out: &mut Vec<SpanData>) {
+    fn build(self, out: &mut Vec<SpanData>) {
         let record = self.record;
         let of = |wanted: fn(Side) -> bool| record.spans.iter().filter(move |(stage, _)| wanted(stage.side()));
         let has_client = of(|side| side == Side::Browser).next().is_some();
@@ -55,7 +53,7 @@ impl Builder<'_> {
         //    the caller's own.
         let is_ours = record.session != 0 && has_client;
         let frame = match (is_ours, record.parent_id == [0; 8]) {
-            (true, true) => self.next_id(),
+            (true, true) => self.id(Slot::Frame),
             _ => parent,
         };
         if is_ours {
@@ -65,7 +63,7 @@ impl Builder<'_> {
             out.push(span);
         }
         // 2. The server's span.
-        let server = self.next_id();
+        let server = self.id(Slot::Server);
         let whole = cover(of(|side| matches!(side, Side::Server | Side::Plugin)).map(|(_, span)| span));
         let mut span = self.span("segment", Side::Server, server, frame, whole);
         span.span_kind = SpanKind::Server;
@@ -73,7 +71,7 @@ impl Builder<'_> {
         self.describe(&mut span);
         out.push(span);
         // 3. The backend's call.
-        let call = self.next_id();
+        let call = self.id(Slot::Call);
         if of(|side| side == Side::Plugin).next().is_some() {
             let mut span = self.span(
                 "plugin",
@@ -95,7 +93,7 @@ impl Builder<'_> {
                 Side::Server => server,
                 Side::Plugin => call,
             };
-            let id = self.next_id();
+            let id = self.id(Slot::Stage(stage));
             out.push(self.span(stage.name(), stage.side(), id, parent, time));
         }
     }
@@ -167,11 +165,8 @@ impl Builder<'_> {
         UNIX_EPOCH + Duration::from_micros(self.record.received_at_micros.saturating_add_signed(micros.into()))
     }
 
-    fn next_id(&mut self) -> SpanId {
-        self.made += 1;
-        // Odd steps visit every number; zero is no id.
-        let id = self.ids.wrapping_add(self.made.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        SpanId::from(id.max(1))
+    fn id(&self, slot: Slot) -> SpanId {
+        SpanId::from_bytes(self.record.span_id(slot))
     }
 }
 
