@@ -1,12 +1,13 @@
 /**
- * @import { Trace } from '../core/traces.js'
+ * @import { TwoGenerations } from './generation_samples.js'
  * @import { Comparison, Percentiles } from './percentiles.js'
  */
 
 import { part } from '../app/part.js';
-import { breakDown, compare, newestTwo, TOTAL } from './percentiles.js';
-import { shortName, sideOf } from './stages.js';
 import { choicesInto } from './choices.js';
+import { breakDown, compare, TOTAL } from './percentiles.js';
+import { stageName } from './stage_name.js';
+import { sideOf } from './stages.js';
 import { counted, difference, duration } from './words.js';
 
 const TITLES = ['p50', 'p95', 'p99'];
@@ -34,17 +35,10 @@ export class ComparisonTable {
     for (const select of [before, after]) select.addEventListener('change', () => onChosen(chosen(before), chosen(after)));
   }
 
-  /**
-   * @param {Trace[]} traces
-   * @param {{ before: number | null, after: number | null }} wanted Null: the newest two.
-   */
-  show(traces, wanted) {
-    const newest = newestTwo(traces);
-    const after = wanted.after ?? newest.after;
-    const older = newest.generations.find((generation) => after !== null && generation < after) ?? null;
-    const before = wanted.before ?? older;
-    const choices = [...new Set([...newest.generations, before, after])].filter((one) => one !== null).map((one) => ({ value: String(one), text: `generation ${one}` }));
-    choicesInto(this.#before, [{ value: '', text: '–' }, ...choices], String(before ?? ''));
+  /** @param {TwoGenerations} two */
+  show({ traces, generations, before, after }) {
+    const choices = generations.map((one) => ({ value: String(one), text: `generation ${one}` }));
+    choicesInto(this.#before, before === null ? [{ value: '', text: 'none yet' }, ...choices] : choices, String(before ?? ''));
     choicesInto(this.#after, choices, String(after ?? ''));
     const [old, young] = [before, after].map((generation) => breakDown(traces.filter((trace) => trace.generation === generation)));
     const rows = compare(old.breakdown, young.breakdown);
@@ -100,12 +94,14 @@ function bodyOf(rows) {
   const body = document.createElement('tbody');
   for (const { stage, before, after, difference: change } of rows) {
     const row = document.createElement('tr');
-    const title = part('th', 'text', stage === TOTAL ? 'Whole way' : shortName(stage));
+    const title = part('th', 'text');
     title.setAttribute('scope', 'row');
-    if (stage === TOTAL) row.dataset.total = '';
-    else {
+    if (stage === TOTAL) {
+      row.dataset.total = '';
+      title.textContent = 'Whole way';
+    } else {
       title.dataset.side = sideOf(stage);
-      title.setAttribute('aria-label', stage);
+      title.append(...stageName(stage));
     }
     row.append(title, ...valuesOf(before), ...valuesOf(after), ...changesOf(change, before));
     body.append(row);

@@ -23,13 +23,14 @@ const LANE_PX = { sessions: 18, frames: 14 };
 const REACH_PX = 5;
 const KEY_ZOOM = 1.5;
 const KEY_PAN = 0.2;
+const HINT = 'Wheel or pinch zooms, dragging pans, a click opens. By keys: arrows, + and −, Enter.';
 
 /** Every frame as a bar of its stages, by session on one axis of time, or each in a lane of its own. */
 export class LaneChart {
   #canvas;
   #words;
   #tip;
-  #onOpen;
+  #openPlace;
   #palette;
   #surface;
   #gestures;
@@ -46,6 +47,7 @@ export class LaneChart {
   #window = new TimeWindow(0, 1);
   /** The window goes with the newest frame. */
   #isAtEnd = true;
+  /** The window is chosen anew with the frames that come next. */
   #isFresh = true;
   #rows = new LaneRows(LANE_PX.sessions);
   /** Under the pointer or chosen by keys. @type {string} */
@@ -60,7 +62,7 @@ export class LaneChart {
     this.#canvas = canvas;
     this.#words = words;
     this.#tip = tip;
-    this.#onOpen = onOpen;
+    this.#openPlace = (/** @type {Place | null} */ place) => place && onOpen(place.trace);
     this.#surface = new Surface(canvas, (context, size) => this.#paint(context, size));
     this.#palette = new Palette(() => this.#surface.invalidate());
     this.#gestures = new ChartGestures(canvas, {
@@ -68,9 +70,10 @@ export class LaneChart {
       pan: (dx, dy) => this.#pan(-(dx / this.#widthPx) * this.#window.span, dy),
       point: (x, y, event) => this.#pointAt(this.#placeAt(x, y), event),
       leave: () => this.#leave(),
-      tap: (x, y) => this.#open(this.#placeAt(x, y)),
+      tap: (x, y) => this.#openPlace(this.#placeAt(x, y)),
     });
     canvas.addEventListener('keydown', (event) => this.#press(event), { signal: this.#abort.signal });
+    this.restart();
   }
 
   /**
@@ -83,10 +86,13 @@ export class LaneChart {
       this.#kind = kind;
       this.restart();
     }
+    const inSight = kind === 'frames' ? this.#layout.lanes[this.#rows.firstLane]?.[0].trace.traceId : '';
     this.#traces = traces;
     this.#marks = marks;
     this.#layout = kind === 'sessions' ? packBySession(traces) : alignFrames(traces);
     this.#rows.setLayout(this.#layout);
+    const place = inSight ? this.#placeOf(inSight) : null;
+    if (place && this.#rows.isScrolled) this.#rows.keepFirst(place.lane, this.#heightPx);
     this.#settleWindow();
     this.#surface.invalidate();
   }
@@ -94,6 +100,7 @@ export class LaneChart {
   /** What is asked for is other than before: the window starts anew. */
   restart() {
     this.#isFresh = true;
+    this.#words.textContent = HINT;
     this.#rows = new LaneRows(LANE_PX[this.#kind]);
     this.#rows.setLayout(this.#layout);
   }
@@ -107,12 +114,9 @@ export class LaneChart {
     this.#surface.invalidate();
   }
 
-  zoomIn() {
-    this.#zoom(KEY_ZOOM, (this.#window.from + this.#window.to) / 2);
-  }
-
-  zoomOut() {
-    this.#zoom(1 / KEY_ZOOM, (this.#window.from + this.#window.to) / 2);
+  /** @param {number} steps Above zero shows less time. */
+  zoom(steps) {
+    this.#zoom(KEY_ZOOM ** steps, (this.#window.from + this.#window.to) / 2);
   }
 
   showAll() {
@@ -222,11 +226,6 @@ export class LaneChart {
     this.#surface.invalidate();
   }
 
-  /** @param {Place | null} place */
-  #open(place) {
-    if (place) this.#onOpen(place.trace);
-  }
-
   /**
    * By keys, to the frame that began before or after.
    *
@@ -251,11 +250,11 @@ export class LaneChart {
       ArrowRight: () => this.#pan(this.#window.span * KEY_PAN, 0),
       ArrowUp: () => this.#walk(this.#kind === 'frames' ? 1 : -1),
       ArrowDown: () => this.#walk(this.#kind === 'frames' ? -1 : 1),
-      '+': () => this.zoomIn(),
-      '=': () => this.zoomIn(),
-      '-': () => this.zoomOut(),
+      '+': () => this.zoom(1),
+      '=': () => this.zoom(1),
+      '-': () => this.zoom(-1),
       0: () => this.showAll(),
-      Enter: () => this.#open(this.#placeOf(this.#pointed)),
+      Enter: () => this.#openPlace(this.#placeOf(this.#pointed)),
     };
     const action = actions[event.key];
     if (!action) return;

@@ -16,6 +16,15 @@ export class LaneRows {
     this.lanePx = lanePx;
   }
 
+  get isScrolled() {
+    return this.#scrollPx > 0;
+  }
+
+  /** Where lanes have no titles: the first that is in sight. */
+  get firstLane() {
+    return Math.floor(this.#scrollPx / this.lanePx);
+  }
+
   /** @param {Layout} layout */
   setLayout(layout) {
     this.#lanes = layout.lanes.length;
@@ -45,6 +54,16 @@ export class LaneRows {
   scroll(px, heightPx) {
     const contentPx = TOP_PX + this.#lanes * this.lanePx + this.#titled.length * TITLE_PX + BELOW_PX;
     this.#scrollPx = Math.max(0, Math.min(contentPx - heightPx, this.#scrollPx + px));
+  }
+
+  /**
+   * Newer lanes came above: what was the first in sight stays there.
+   *
+   * @param {number} lane Where it is now.
+   * @param {number} heightPx
+   */
+  keepFirst(lane, heightPx) {
+    this.scroll((lane - this.firstLane) * this.lanePx, heightPx);
   }
 
   /**

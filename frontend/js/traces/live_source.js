@@ -3,9 +3,11 @@
  * @import { Trace, TraceList } from '../core/traces.js'
  * @import { ViewState } from './view_state.js'
  *
+ * @typedef {{ from?: number, limit?: number }} Bounds Leave out frames that began before, or more than so many.
+ *
  * @typedef {object} Source Where traces come from: a running server, or a capsule. Whatever goes wrong is a TraceError.
  * @property {boolean} isLive More of them come.
- * @property {(state: ViewState, from?: number) => Promise<TraceList>} load The newest that match; `from` leaves out those that began before.
+ * @property {(state: ViewState, bounds?: Bounds) => Promise<TraceList>} load The newest that match.
  * @property {(state: ViewState) => Promise<TraceList>} summary The slowest that match, and the diagnosis of all of them.
  * @property {(traceId: string) => Promise<Trace>} trace
  * @property {(traceId: string) => string | null} picture The frame itself, where it was kept.
@@ -39,11 +41,11 @@ export class LiveSource {
 
   /**
    * @param {ViewState} state
-   * @param {number} [from]
+   * @param {Bounds} [bounds]
    */
-  async load(state, from) {
+  async load(state, { from, limit = MOST_TRACES } = {}) {
     return this.#ask(state, (query) => {
-      query.set('limit', String(MOST_TRACES));
+      query.set('limit', String(limit));
       if (from !== undefined) query.set('since', String(Math.max(from, Number(query.get('since') ?? 0))));
     });
   }

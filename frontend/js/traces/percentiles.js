@@ -73,14 +73,18 @@ export function compare(before, after) {
 }
 
 /**
- * The newest generation that frames ran under, and the one before it.
+ * The generations to compare: those wanted, else the newest and the one before it.
  *
- * @param {Trace[]} traces
+ * @param {number[]} generations
+ * @param {{ before: number | null, after: number | null }} wanted
  * @returns {{ generations: number[], before: number | null, after: number | null }} Generations newest first.
  */
-export function newestTwo(traces) {
-  const generations = [...new Set(traces.map((trace) => trace.generation))].sort((a, b) => b - a);
-  return { generations, before: generations[1] ?? null, after: generations[0] ?? null };
+export function chooseTwo(generations, wanted) {
+  const isWanted = (/** @type {number | null} */ one) => one !== null;
+  const all = [...new Set([...generations, ...[wanted.before, wanted.after].filter(isWanted)])].map(Number).sort((a, b) => b - a);
+  const after = wanted.after ?? all.find((one) => one !== wanted.before) ?? null;
+  const before = wanted.before ?? all.find((one) => after !== null && one < after) ?? null;
+  return { generations: all, before, after };
 }
 
 /**

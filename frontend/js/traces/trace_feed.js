@@ -106,7 +106,7 @@ export class TraceFeed {
     const turn = ++this.#turn;
     try {
       const from = this.#knownFrom();
-      const [loaded, summary] = await Promise.all([this.#source.load(this.#state, from), this.#source.summary(this.#state)]);
+      const [loaded, summary] = await Promise.all([this.#source.load(this.#state, { from }), this.#source.summary(this.#state)]);
       if (turn !== this.#turn) return;
       this.#merge(loaded, from === undefined);
       this.summary = summary;

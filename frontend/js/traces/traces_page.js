@@ -12,6 +12,7 @@ import { CapsuleDoor } from './capsule_door.js';
 import { ComparisonTable } from './comparison_table.js';
 import { Filters } from './filters.js';
 import { FramePanel } from './frame_panel.js';
+import { GenerationSamples } from './generation_samples.js';
 import { HeatMap } from './heat_map.js';
 import { LaneChart } from './lane_chart.js';
 import { OpenTrace } from './open_trace.js';
@@ -21,10 +22,9 @@ import { SlowTable } from './slow_table.js';
 import { Tip } from './tip.js';
 import { TraceFeed } from './trace_feed.js';
 import { TraceKeys } from './trace_keys.js';
-import { isFiltered, readState, writeState } from './view_state.js';
+import { isFiltered, readState, START, writeState } from './view_state.js';
 import { counted } from './words.js';
 
-const LANES_HINT = 'Wheel or pinch zooms, dragging pans, a click opens. By keys: arrows, + and −, Enter.';
 /** Of the state: what does not ask the server anew. */
 const SIGHT_ONLY = new Set(['isFollowing', 'trace', 'before', 'after', 'layout']);
 
@@ -33,6 +33,7 @@ export class TracesPage {
   #live;
   #feed;
   #open;
+  #samples;
   #state = readState(location.search);
   /** @type {Capsule | null} */
   #capsule = null;
@@ -56,12 +57,12 @@ export class TracesPage {
     this.#live = live;
     this.#feed = new TraceFeed({ source: live, clock, state: this.#state });
     this.#open = new OpenTrace(live);
+    this.#samples = new GenerationSamples(live);
     this.#heat = new HeatMap({ canvas: find('heat', HTMLCanvasElement), words: find('heat-words'), tip: this.#tip }, (since, until) =>
       this.#change({ since, until, lastSeconds: 0, isFollowing: false }),
     );
     const lanes = { canvas: find('lanes', HTMLCanvasElement), words: find('lanes-words'), tip: this.#tip };
     this.#lanes = new LaneChart(lanes, (trace) => this.#openTrace(trace, true));
-    lanes.words.textContent = LANES_HINT;
     const selects = { before: find('compare-before', HTMLSelectElement), after: find('compare-after', HTMLSelectElement) };
     this.#comparison = new ComparisonTable({ table: find('compare'), words: find('compare-words'), ...selects }, (before, after) =>
       this.#change({ before, after }),
@@ -76,6 +77,7 @@ export class TracesPage {
     });
     this.#listen();
     this.#feed.changed.subscribe(() => this.#renderAll());
+    this.#samples.changed.subscribe(() => this.#renderComparison());
     this.#open.changed.subscribe(() => this.#renderFrame());
     this.#open.open(this.#state.trace, []);
     this.#feed.ask(this.#state);
@@ -101,8 +103,8 @@ export class TracesPage {
     onClick('frame-next', () => this.#step(1));
     onClick('frame-close', () => this.#change({ trace: '' }));
     onClick('range-clear', () => this.#change({ since: null, until: null, isFollowing: true }));
-    onClick('zoom-in', () => this.#lanes.zoomIn());
-    onClick('zoom-out', () => this.#lanes.zoomOut());
+    onClick('zoom-in', () => this.#lanes.zoom(1));
+    onClick('zoom-out', () => this.#lanes.zoom(-1));
     onClick('zoom-all', () => this.#lanes.showAll());
     onClick('capsule-close', () => this.#useCapsule(null));
     this.#followBox.addEventListener('change', () => this.#setFollowing(this.#followBox.checked), { signal });
@@ -130,6 +132,7 @@ export class TracesPage {
     this.#open.open(state.trace, this.#known);
     if (changed.some((key) => !SIGHT_ONLY.has(key))) {
       this.#lanes.restart();
+      this.#samples.restart();
       this.#feed.ask(state);
     } else if (changed.includes('isFollowing')) this.#feed.follow(state);
     this.#renderAll();
@@ -184,14 +187,15 @@ export class TracesPage {
     this.#fileProblem = null;
     showCapsule(capsule);
     this.#open.setSource(capsule ?? this.#live);
+    this.#samples.setSource(capsule ?? this.#live);
     this.#feed.setSource(capsule ?? this.#live);
-    this.#lanes.restart();
-    this.#filters.clear();
+    const { isFollowing, layout } = this.#state;
+    this.#change({ ...START, isFollowing, layout });
   }
 
   #renderAll() {
     const { traces, summary } = this.#feed;
-    const { layout, before, after, since, until } = this.#state;
+    const { layout, since, until } = this.#state;
     this.#open.refresh(this.#known);
     this.#renderWords();
     this.#filters.show(this.#state, traces, summary);
@@ -209,10 +213,15 @@ export class TracesPage {
     if (traces.length > 0) {
       this.#heat.show(traces, summary?.marks ?? [], summary?.slowMillis ?? 0);
       this.#lanes.show(traces, summary?.marks ?? [], layout);
-      this.#comparison.show(traces, { before, after });
+      this.#renderComparison();
       this.#slowest.show(summary?.traces ?? [], this.#state.trace);
     }
     this.#renderFrame();
+  }
+
+  #renderComparison() {
+    const { traces, summary } = this.#feed;
+    this.#comparison.show(this.#samples.choose(traces, summary?.marks ?? [], this.#state));
   }
 
   #renderWords() {
@@ -230,6 +239,7 @@ export class TracesPage {
     find('board').hidden = isEmpty || (words.empty !== null && this.#open.trace === null && this.#open.problem === null);
     find('board').toggleAttribute('data-alone', words.empty !== null);
     if (!words.empty) return;
+    if (!summary) setText('diagnosis-text', words.empty.title);
     setText('empty-title', words.empty.title);
     setText('empty-text', words.empty.text);
     find('empty-camera').hidden = !words.empty.hasCamera;

@@ -5,7 +5,8 @@
  */
 
 import { part } from '../app/part.js';
-import { purposeOf, shortName, sideOf, SIDE_NAMES, SIDES } from './stages.js';
+import { stageName } from './stage_name.js';
+import { purposeOf, sideOf, SIDE_NAMES, SIDES } from './stages.js';
 import { duration, percent } from './words.js';
 
 /** @param {Trace} trace */
@@ -66,9 +67,9 @@ function rowOf({ name, startMicros, durationMicros }, { totalMicros, why }) {
   const track = part('td', 'track');
   track.setAttribute('aria-hidden', 'true');
   track.append(line);
-  const title = part('th', '', shortName(name));
+  const title = part('th', '');
+  title.append(...stageName(name));
   title.setAttribute('scope', 'row');
-  title.setAttribute('aria-label', name);
   row.append(
     title,
     track,
