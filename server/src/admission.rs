@@ -15,12 +15,15 @@ use tokio::sync::Notify;
 use crate::{
     model::{Lease, Mode},
     pipeline::{EncodedFrame, FrameError, Settings},
+    telemetry::FrameTrace,
 };
 
 /// A frame, and the mode that its session was in when it came.
 pub struct WaitingFrame {
     /// The frame.
     pub frame: EncodedFrame,
+    /// Its trace.
+    pub trace: FrameTrace,
     /// The mode in which it is to be answered.
     pub mode: Arc<Mode>,
     /// The settings under which it came; whatever is reloaded, it ends under them.
@@ -78,7 +81,7 @@ pub async fn admit(slot: &LatestSlot) -> (WaitingFrame, Result<Lease, FrameError
             _another = slot.mode(Some(&mode)) => continue,
         };
         if let Some(waiting) = slot.take(&mode) {
-            let lease = check_age(&waiting.frame, waiting.settings.limits.max_age_millis)
+            let lease = check_age(&waiting.trace, waiting.settings.limits.max_age_millis)
                 .and(lease.map_err(FrameError::NotReady));
             return (waiting, lease);
         }
@@ -86,8 +89,8 @@ pub async fn admit(slot: &LatestSlot) -> (WaitingFrame, Result<Lease, FrameError
 }
 
 /// Refuses a frame that waited too long to be of use.
-fn check_age(frame: &EncodedFrame, max_age_millis: u64) -> Result<(), FrameError> {
-    let age = frame.trace.age();
+fn check_age(trace: &FrameTrace, max_age_millis: u64) -> Result<(), FrameError> {
+    let age = trace.age();
     if age > Duration::from_millis(max_age_millis) { Err(FrameError::Expired(age.as_millis())) } else { Ok(()) }
 }
 
@@ -100,19 +103,13 @@ mod tests {
         config::{LimitSettings, ResultFormat, ResultSettings},
         model::{Artifacts, ModeFault, ModeState},
         pipeline::Accepts,
-        telemetry::FrameTrace,
+        telemetry::TraceStart,
     };
 
     fn waiting(id: u32, mode: &Arc<Mode>) -> WaitingFrame {
-        let frame = EncodedFrame {
-            id,
-            session: 1,
-            captured_at_micros: 0,
-            bytes: Bytes::new(),
-            accepts: Accepts::Jpeg,
-            trace: FrameTrace::start([1; 16], 1),
-        };
-        WaitingFrame { frame, mode: Arc::clone(mode), settings: settings() }
+        let frame = EncodedFrame { id, session: 1, captured_at_micros: 0, bytes: Bytes::new(), accepts: Accepts::Jpeg };
+        let trace = FrameTrace::unrecorded(TraceStart::default());
+        WaitingFrame { frame, trace, mode: Arc::clone(mode), settings: settings() }
     }
 
     fn settings() -> Settings {

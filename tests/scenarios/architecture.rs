@@ -23,7 +23,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("config", &["file"]),
     ("copies", &["file"]),
     ("file", &[]),
-    ("telemetry", &[]),
+    ("telemetry", &["config"]),
 ];
 
 fn sources(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {

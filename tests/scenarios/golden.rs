@@ -9,7 +9,7 @@ use segue::{
         ClientMessage, ServerMessage,
         protocol::{FrameMessage, ResultHeader, result_message},
     },
-    telemetry::{FrameTrace, Stage},
+    telemetry::{FrameTrace, Stage, TraceStart},
 };
 use segue_tests::Decoded;
 use serde_json::Value;
@@ -66,9 +66,9 @@ fn results_are_written_as_the_protocol_has_them() -> Result<()> {
     let plain =
         cases(&golden, "/results")?.into_iter().find(|(name, _)| *name == "plain").context("no plain result")?.1;
     let expected = bytes(plain)?;
-    let mut trace = FrameTrace::start([1; 16], 1);
-    for (stage, micros) in Stage::ALL.into_iter().zip([900, 700, 450, 8200, 600, 140]) {
-        trace.set(stage, micros);
+    let mut trace = FrameTrace::unrecorded(TraceStart::default());
+    for (stage, micros) in Stage::OF_RESULT.into_iter().zip([900, 700, 450, 8200, 600, 140]) {
+        trace.put(stage, 0, micros);
     }
     let header = ResultHeader {
         mode_index: 0,
@@ -79,8 +79,8 @@ fn results_are_written_as_the_protocol_has_them() -> Result<()> {
     };
     let mut with_headroom = vec![0; 64];
     with_headroom.extend(&expected[64..]);
-    let mask = EncodedMask { bytes: with_headroom, wanted: Wanted::Mask, width_px: 8, height_px: 4, trace };
-    let written = result_message(header, mask);
+    let mask = EncodedMask { bytes: with_headroom, wanted: Wanted::Mask, width_px: 8, height_px: 4 };
+    let written = result_message(header, mask, &trace);
     // Bytes 48 to 51 are the server's total, which is measured.
     assert_eq!((&written[..48], &written[52..]), (&expected[..48], &expected[52..]));
     Ok(())

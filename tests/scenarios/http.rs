@@ -138,7 +138,7 @@ async fn metrics_count_frames_by_mode_and_outcome() -> Result<()> {
     for line in [
         r#"segue_frames_total{mode="fast",outcome="answered",reason=""} 1"#,
         r#"segue_frames_total{mode="fast",outcome="dropped",reason="undecodable"} 1"#,
-        r#"segue_stage_duration_seconds_count{mode="fast",stage="infer"} 1"#,
+        r#"segue_stage_duration_seconds_count{mode="fast",stage="plugin.infer"} 1"#,
         "segue_sessions 1",
         "segue_config_generation 1",
     ] {

@@ -10,10 +10,10 @@ use super::{
     places::{PlaceArguments, ProfileArguments},
 };
 use crate::{
-    config::Profile,
+    config::{LogFormat, Profile},
     model::{LoadedModel, Mode, Modes, Registry},
     pipeline::{self, Accepts, EncodedFrame, EncodedMask, HEADROOM_LEN_BYTES, Settings, Wanted},
-    telemetry::{FrameTrace, start_log},
+    telemetry::{FrameTrace, TraceStart, start_log},
 };
 
 /// Modes that are loaded here, each with one instance.
@@ -41,7 +41,7 @@ impl Local {
         retune: impl FnOnce(&mut Profile),
     ) -> Result<Self, Failure> {
         let mut profile = profile.load()?.profile;
-        start_log("warn").map_err(Failure::wrong_usage)?;
+        start_log("warn", LogFormat::Text).map_err(Failure::wrong_usage)?;
         let known: Vec<_> = profile.modes.keys().cloned().collect();
         if let Some(name) = names.iter().find(|name| !known.contains(name)) {
             return Err(Failure::wrong_usage(format!("there is no mode {name:?}; there are: {}", known.join(", "))));
@@ -71,7 +71,12 @@ impl Local {
     }
 
     /// Segments one picture.
-    pub(super) fn segment(&self, mode: &Mode, bytes: Vec<u8>, wanted: Wanted) -> Result<EncodedMask, Failure> {
+    pub(super) fn segment(
+        &self,
+        mode: &Mode,
+        bytes: Vec<u8>,
+        wanted: Wanted,
+    ) -> Result<(EncodedMask, FrameTrace), Failure> {
         self.runtime.block_on(async {
             let lease = mode.lease().await;
             let lease = lease.map_err(|reason| Failure::does_not_hold(format!("mode {}: {reason}", mode.name)))?;
@@ -81,18 +86,22 @@ impl Local {
                 captured_at_micros: 0,
                 bytes: Bytes::from(bytes),
                 accepts: Accepts::AnyPicture,
-                trace: FrameTrace::start([0; 16], 0),
             };
-            pipeline::run(lease, frame, self.settings, wanted).await.map_err(Failure::does_not_hold)
+            let trace = FrameTrace::unrecorded(TraceStart::default());
+            let (result, trace) = pipeline::run(lease, frame, trace, self.settings, wanted).await;
+            Ok((
+                result.map_err(Failure::does_not_hold)?,
+                trace.ok_or_else(|| Failure::does_not_hold("its work broke off"))?,
+            ))
         })
     }
 
     /// The class of each pixel of one picture.
     pub(super) fn labels(&self, mode: &Mode, bytes: Vec<u8>) -> Result<Labels, Failure> {
-        let encoded = self.segment(mode, bytes, Wanted::Png)?;
+        let (encoded, trace) = self.segment(mode, bytes, Wanted::Png)?;
         let (ids, width_px, height_px) =
             read_ids(&encoded.bytes[HEADROOM_LEN_BYTES..]).map_err(Failure::does_not_hold)?;
-        Ok(Labels { ids, width_px, height_px, trace: encoded.trace })
+        Ok(Labels { ids, width_px, height_px, trace })
     }
 }
 

@@ -16,6 +16,7 @@ mod progress;
 mod remote;
 mod segment;
 mod serve;
+mod trace;
 mod verify;
 mod worker;
 
@@ -57,6 +58,8 @@ enum Command {
     Compare(compare::Compare),
     /// Measure the running program
     Bench(bench::Bench),
+    /// Show where frames' time went, from a running server
+    Trace(trace::Trace),
     /// Show, compare and switch profiles
     Profile(profile::ProfileCommand),
     /// Run one instance of a plugin for the server that started this process
@@ -77,6 +80,7 @@ impl Arguments {
             Command::Eval(eval) => eval.run(),
             Command::Compare(compare) => compare.run(),
             Command::Bench(bench) => bench.run(),
+            Command::Trace(trace) => trace.run(),
             Command::Profile(profile) => profile.run(),
             Command::Worker(worker) => worker.run(),
             Command::Check(check) => check.run(),

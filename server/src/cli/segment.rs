@@ -53,7 +53,7 @@ impl Segment {
         let bytes = file::read(&self.image, local.largest_picture_len_bytes())
             .map_err(|error| Failure::does_not_hold(format!("{}: {error}", self.image.display())))?;
         let (mode, _) = local.mode(&name)?;
-        self.write(&local.segment(&mode, bytes, self.wanted())?.bytes[HEADROOM_LEN_BYTES..])
+        self.write(&local.segment(&mode, bytes, self.wanted())?.0.bytes[HEADROOM_LEN_BYTES..])
     }
 
     fn wanted(&self) -> Wanted {

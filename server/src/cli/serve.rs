@@ -18,14 +18,17 @@ use super::{
     places::{PlaceArguments, ProfileArguments},
 };
 use crate::{
-    config::{Layers, load},
+    config::{Layers, Profile, load},
     http,
     model::{Places, Registry},
     plugin_host::bound_arenas,
     reload::{Reloader, Reloads, Trigger},
     session::Service,
-    telemetry::{self, Metrics},
+    telemetry::{self, Telemetry},
 };
+
+/// A collector has so long to take the last traces of a server that stops.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Arguments of `segue serve`.
 #[derive(Debug, Args)]
@@ -49,19 +52,19 @@ impl Serve {
         // As a layer, so that an edit of the profile's own address is no change.
         layers.overrides.extend(self.listen.map(|listen| format!("server.listen={listen}")));
         let profile = load(&layers).map_err(Failure::wrong_usage)?.profile;
-        telemetry::start_log(&profile.telemetry.log).map_err(Failure::wrong_usage)?;
+        telemetry::start_log(&profile.telemetry.log, profile.telemetry.log_format).map_err(Failure::wrong_usage)?;
         let places = self.places.places()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::does_not_hold(format!("no async runtime: {error}")))?;
-        let result = runtime.block_on(serve(layers, profile.server.listen, places));
+        let result = runtime.block_on(serve(layers, &profile, places));
         // A backend that hangs must not keep the program from ending.
         runtime.shutdown_timeout(Duration::from_millis(200));
         result
     }
 }
 
-async fn serve(layers: Layers, listen: SocketAddr, places: Places) -> CliResult {
-    let start = Instant::now();
+async fn serve(layers: Layers, profile: &Profile, places: Places) -> CliResult {
+    let (start, listen) = (Instant::now(), profile.server.listen);
     let listener = TcpListener::bind(listen).await.map_err(|error| {
         Failure::does_not_hold(format!("can't listen on {listen}: {error}; name another address with --listen"))
     })?;
@@ -71,13 +74,13 @@ async fn serve(layers: Layers, listen: SocketAddr, places: Places) -> CliResult 
     }
     let stopping = stop_signal()?;
     let (drain, draining) = watch::channel(false);
-    let metrics = Arc::new(Metrics::default());
-    let registry = Arc::new(Registry::new(&places, Arc::clone(&metrics), |step| tracing::info!("{step}")));
+    let telemetry = Telemetry::start(&profile.telemetry);
+    let registry = Arc::new(Registry::new(&places, Arc::clone(&telemetry), |step| tracing::info!("{step}")));
     let (reloader, reloads) =
-        Reloader::start(layers, Arc::clone(&registry), Arc::clone(&metrics)).map_err(Failure::wrong_usage)?;
+        Reloader::start(layers, Arc::clone(&registry), Arc::clone(&telemetry)).map_err(Failure::wrong_usage)?;
     reload_on_its_own_thread(reloader)?;
     reload_at_hangup(reloads.clone())?;
-    let service = Arc::new(Service { reloads, registry, metrics, draining });
+    let service = Arc::new(Service { reloads, registry, telemetry, draining });
     tokio::spawn(announce(Arc::clone(&service), address, start));
     let until_stopped = Arc::clone(&service);
     let stop = async move { until_stopped.stopping().await };
@@ -85,7 +88,9 @@ async fn serve(layers: Layers, listen: SocketAddr, places: Places) -> CliResult 
     stopping.await;
     tracing::info!("Stopping: frames in flight are finished");
     drain.send_replace(true);
-    match tokio::time::timeout(service.configuration().drain_timeout, server).await {
+    let ended = tokio::time::timeout(service.configuration().drain_timeout, server).await;
+    service.telemetry.flush(FLUSH_PATIENCE).await;
+    match ended {
         Ok(Ok(Ok(()))) => tracing::info!("Stopped"),
         Ok(Ok(Err(error))) => return Err(Failure::does_not_hold(error)),
         Ok(Err(error)) => return Err(Failure::does_not_hold(error)),

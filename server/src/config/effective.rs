@@ -15,6 +15,9 @@ const FIXED: [&str; 1] = ["server.listen"];
 /// These are shown by a fingerprint.
 const SECRET: [&str; 1] = ["security.admin_token"];
 
+/// So are all keys below this one.
+const SECRETS: &str = "telemetry.otlp.headers.";
+
 /// Every key's value and origin, by its dotted name.
 pub type Effective = BTreeMap<String, Entry>;
 
@@ -85,7 +88,9 @@ pub fn fixed_keys(changes: &[Change]) -> impl Iterator<Item = &Change> {
 pub(super) fn is_secret(key: &str) -> bool {
     let is_setting = key.starts_with("modes.") && key.contains(".settings.");
     let name = key.rsplit('.').next().unwrap_or(key);
-    SECRET.contains(&key) || is_setting && ["token", "key", "secret", "password"].iter().any(|end| name.ends_with(end))
+    SECRET.contains(&key)
+        || key.starts_with(SECRETS)
+        || is_setting && ["token", "key", "secret", "password"].iter().any(|end| name.ends_with(end))
 }
 
 fn flatten(key: String, value: Value, each: &mut impl FnMut(String, Value)) {

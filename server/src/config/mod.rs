@@ -19,8 +19,9 @@ pub use fault::{Fault, Faults, Place};
 pub use layers::{Layers, Loaded, load};
 pub use origins::Origins;
 pub use profile::{
-    AdaptiveSettings, CaptureSettings, Isolation, LimitSettings, ModeSettings, Profile, ReloadSettings, ResultFormat,
-    ResultSettings, SecuritySettings, ServerSettings, TelemetrySettings, Watching,
+    AdaptiveSettings, CaptureSettings, Isolation, KeepReason, LimitSettings, LogFormat, ModeSettings, OtlpProtocol,
+    OtlpSettings, Profile, ReloadSettings, ResultFormat, ResultSettings, SecuritySettings, ServerSettings,
+    TelemetrySettings, TraceSettings, Watching,
 };
 pub use schema::schema;
 pub use sources::{Sources, profile_names};

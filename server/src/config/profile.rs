@@ -270,12 +270,102 @@ pub struct LimitSettings {
 }
 
 /// `[telemetry]`
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, Validate)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct TelemetrySettings {
     /// Which log lines are written: a level, or levels by module.
     #[garde(custom(log_directives))]
     pub log: String,
+    /// How they are written.
+    #[garde(skip)]
+    pub log_format: LogFormat,
+    /// What is recorded of frames, and kept.
+    #[garde(dive)]
+    pub traces: TraceSettings,
+    /// Where traces are exported to.
+    #[garde(dive)]
+    pub otlp: OtlpSettings,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// `[telemetry.traces]`
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct TraceSettings {
+    /// The last frames of every session that the flight recorder holds.
+    #[garde(range(min = 16, max = 100_000))]
+    pub frames_per_session: usize,
+    /// A frame that takes as long or longer is slow, in milliseconds: from capture to paint where the client tells both.
+    #[garde(range(min = 1, max = 600_000))]
+    pub slow_millis: u32,
+    /// Which frames are kept for longer, and exported.
+    #[garde(skip)]
+    pub keep: Vec<KeepReason>,
+    /// How many of all other frames are kept and exported, too: 1 is all.
+    #[garde(range(min = 0.0, max = 1.0))]
+    pub sample_ratio: f64,
+    /// Most spans that are exported in a second; a frame has about 18.
+    #[garde(range(min = 1, max = 1_000_000))]
+    pub max_spans_per_second: u32,
+}
+
+/// A reason to keep a frame.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeepReason {
+    /// It took `slow_millis` or longer.
+    Slow,
+    /// The backend failed on it.
+    Failed,
+    /// It was dropped for another reason: superseded, expired, refused.
+    Dropped,
+    /// Its client asked for it.
+    Asked,
+}
+
+/// `[telemetry.otlp]`
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct OtlpSettings {
+    /// The collector's URL. Empty: `OTEL_EXPORTER_OTLP_ENDPOINT`, and where that is not set nothing is exported.
+    #[garde(custom(collector_url))]
+    pub endpoint: String,
+    /// How the collector is spoken to; `OTEL_EXPORTER_OTLP_PROTOCOL`, or else HTTP, when it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(skip)]
+    pub protocol: Option<OtlpProtocol>,
+    /// Sent along with each request, such as a key of the collector's.
+    #[serde(default)]
+    #[garde(custom(header_names))]
+    pub headers: BTreeMap<String, String>,
+    /// Longest request in milliseconds; `OTEL_EXPORTER_OTLP_TIMEOUT`, or else ten seconds, when it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(range(min = 100, max = 600_000))]
+    pub timeout_millis: Option<u64>,
+    /// Certificates in PEM that vouch for the collector; those of the web when empty.
+    #[serde(default)]
+    #[garde(skip)]
+    pub ca_file: String,
+}
+
+/// How a collector is spoken to.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OtlpProtocol {
+    /// Protocol buffers over HTTP, most often at port 4318.
+    Http,
+    /// gRPC, most often at port 4317.
+    Grpc,
 }
 
 /// `[security]`
@@ -321,6 +411,28 @@ fn file_name(name: &str, _: &()) -> garde::Result {
         return Ok(());
     }
     Err(garde::Error::new("no file name: write the name of a file in the plugin directory, without directories"))
+}
+
+fn collector_url(url: &str, _: &()) -> garde::Result {
+    let has_scheme = ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme) && url.len() > scheme.len());
+    if url.is_empty() || (has_scheme && !url.contains(char::is_whitespace)) {
+        return Ok(());
+    }
+    Err(garde::Error::new("no URL: write one such as http://localhost:4318"))
+}
+
+fn header_names(headers: &BTreeMap<String, String>, _: &()) -> garde::Result {
+    let is_name = |name: &str| {
+        let is_letter = |letter: u8| letter.is_ascii_alphanumeric() || b"-_.".contains(&letter);
+        !name.is_empty() && name.bytes().all(is_letter)
+    };
+    let is_value = |value: &str| value.bytes().all(|letter| (0x20..0x7F).contains(&letter));
+    match headers.iter().find(|(name, value)| !is_name(name) || !is_value(value)) {
+        None => Ok(()),
+        Some((name, _)) => Err(garde::Error::new(format!(
+            "{name:?} is no header: write a name of letters, digits and dashes, and a value in ASCII"
+        ))),
+    }
 }
 
 fn log_directives(text: &str, _: &()) -> garde::Result {

@@ -1,6 +1,6 @@
 //! `/v1/admin/…`: for whoever holds the admin token.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Path, Request, State, rejection::JsonRejection},
@@ -8,12 +8,15 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Json, Response},
 };
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{App, refusal::Refusal};
 use crate::reload::{Receipt, ReloadOutcome, Trigger};
+
+const LONGEST_CAPTURE_SECONDS: u32 = 120;
 
 /// What to switch to.
 #[derive(Debug, Deserialize)]
@@ -94,6 +97,36 @@ pub(super) async fn reload_plugin(State(app): State<App>, Path(name): Path<Strin
         return Err(Refusal { status: StatusCode::NOT_FOUND, code: "unknown_plugin", message });
     }
     answer(app.service.reloads.reload_plugin(Trigger::Admin, name).await)
+}
+
+/// For how long pictures are taken along.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CaptureOrder {
+    seconds: u32,
+}
+
+/// Waits, and answers with the pictures of the frames that came meanwhile, by trace.
+pub(super) async fn capture(
+    State(app): State<App>,
+    order: Result<Json<CaptureOrder>, JsonRejection>,
+) -> Result<Response, Refusal> {
+    let bad = |message: String| Refusal { status: StatusCode::BAD_REQUEST, code: "bad_body", message };
+    let Json(CaptureOrder { seconds }) =
+        order.map_err(|error| bad(format!("expected {{\"seconds\": NUMBER}}: {}", error.body_text())))?;
+    if !(1..=LONGEST_CAPTURE_SECONDS).contains(&seconds) {
+        return Err(bad(format!("{seconds} seconds can't be captured; ask for 1 to {LONGEST_CAPTURE_SECONDS}")));
+    }
+    tracing::info!(seconds, "Pictures of clients' frames are captured");
+    let taken = app.service.telemetry.capture(Duration::from_secs(seconds.into())).await;
+    let taken = taken.ok_or_else(|| Refusal {
+        status: StatusCode::CONFLICT,
+        code: "capturing",
+        message: "somebody else is capturing; try again when they are done".into(),
+    })?;
+    let frames: serde_json::Map<_, _> =
+        taken.pictures.iter().map(|(id, picture)| (hex::encode(id), BASE64.encode(picture).into())).collect();
+    Ok(Json(json!({ "frames": frames, "left_out": taken.left_out })).into_response())
 }
 
 fn answer(receipt: Option<Arc<Receipt>>) -> Result<Response, Refusal> {

@@ -30,5 +30,5 @@ pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
 
 pub(super) async fn metrics(State(app): State<App>) -> impl IntoResponse {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, OPEN_METRICS)], app.service.metrics.text())
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], app.service.telemetry.metrics.text())
 }

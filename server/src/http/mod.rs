@@ -11,6 +11,8 @@ mod refusal;
 mod seats;
 mod shelf;
 mod socket;
+mod traceparent;
+mod traces;
 
 use std::{future::Future, io, sync::Arc};
 
@@ -23,14 +25,22 @@ use axum::{
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use crate::session::{Service, mode_entries};
+use crate::{
+    session::{Service, mode_entries},
+    telemetry::SessionRecorder,
+};
 use seats::Seats;
+
+/// Single pictures are those of the session 0.
+const PICTURES: u64 = 0;
 
 /// What every handler sees.
 #[derive(Clone)]
 pub struct App {
     /// What all sessions share.
     pub service: Arc<Service>,
+    /// Where the traces of single pictures end.
+    pictures: Arc<SessionRecorder>,
     /// One for each session.
     seats: Arc<Seats>,
     /// One permit for each single picture that is worked on at a time.
@@ -60,11 +70,14 @@ pub async fn serve(
 }
 
 fn router(service: Arc<Service>, seats: Arc<Seats>) -> Router {
-    let app = App { service, seats, uploads: Arc::new(Semaphore::new(1)), listings: Arc::new(Semaphore::new(1)) };
+    let pictures = service.telemetry.session(PICTURES);
+    let one = || Arc::new(Semaphore::new(1));
+    let app = App { service, pictures, seats, uploads: one(), listings: one() };
     let admin = Router::new()
         .route("/", get(admin::overview))
         .route("/profile", post(admin::switch_profile))
         .route("/reload", post(admin::reload_files))
+        .route("/capture", post(admin::capture))
         .route("/plugins/{name}/reload", post(admin::reload_plugin))
         .route_layer(middleware::from_fn_with_state(app.clone(), admin::authorize));
     Router::new()
@@ -75,6 +88,8 @@ fn router(service: Arc<Service>, seats: Arc<Seats>) -> Router {
         .route("/v1/models", get(shelf::models))
         .route("/v1/profile", get(configuration::profile))
         .route("/v1/reloads", get(configuration::reloads))
+        .route("/v1/traces", get(traces::list))
+        .route("/v1/traces/{trace_id}", get(traces::one))
         .nest("/v1/admin", admin)
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

@@ -1,6 +1,6 @@
 //! `POST /v1/segment`: one picture in, its mask out.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes, to_bytes},
@@ -11,15 +11,19 @@ use axum::{
 use http_body_util::LengthLimitError;
 use serde::Deserialize;
 
-use super::{App, refusal::Refusal};
+use super::{App, refusal::Refusal, traceparent::TraceParent};
 use crate::{
-    model::{Mode, UnknownMode},
+    model::{Lease, Mode, UnknownMode},
     pipeline::{self, Accepts, EncodedFrame, FrameError, HEADROOM_LEN_BYTES, OutputView, Settings, View, Wanted},
-    telemetry::{FrameTrace, Outcome},
+    reload::Configuration,
+    telemetry::{FrameTrace, Measures, Outcome, Stage, TraceStart},
 };
 
 /// Names the configuration under which a picture was segmented.
 const GENERATION: HeaderName = HeaderName::from_static("segue-generation");
+
+/// Names the trace of the picture, which `GET /v1/traces/{trace_id}` shows.
+const TRACE_ID: HeaderName = HeaderName::from_static("segue-trace-id");
 
 /// The query: everything has a default.
 #[derive(Debug, Deserialize)]
@@ -68,20 +72,49 @@ pub(super) async fn segment(
     };
     let body = read_body(body, configuration.limits.max_upload_len_bytes).await?;
     let (wanted, content_type) = choose(question.view, &headers)?;
-    let trace = FrameTrace::start(trace_id(&headers), configuration.generation);
-    let frame =
-        EncodedFrame { id: 0, session: 0, captured_at_micros: 0, bytes: body, accepts: Accepts::AnyPicture, trace };
+    let trace = start_trace(&app, &configuration, mode, &headers, body.len());
+    let trace_id = hex::encode(trace.trace_id());
+    let frame = EncodedFrame { id: 0, session: 0, captured_at_micros: 0, bytes: body, accepts: Accepts::AnyPicture };
     let settings = Settings { result: configuration.result, limits: configuration.limits };
-    let result = run(&app, mode, frame, settings, wanted).await;
-    let outcome = match &result {
-        Ok(_) => Outcome::Answered,
-        Err(error) => Outcome::Dropped(error.reason()),
-    };
-    app.service.metrics.count_frame(&mode.name, outcome);
-    let bytes = Bytes::from(result?).slice(HEADROOM_LEN_BYTES..);
-    let headers =
-        [(header::CONTENT_TYPE, HeaderValue::from_static(content_type)), (GENERATION, configuration.generation.into())];
+    let (result, trace) = run(&app, mode, frame, trace, settings, wanted).await;
+    if let Some(trace) = trace {
+        match &result {
+            Ok(_) => trace.finish(Outcome::Answered, ""),
+            Err(error) => trace.finish(Outcome::Dropped(error.reason()), &error.to_string()),
+        }
+    }
+    let bytes = Bytes::from(result?.bytes).slice(HEADROOM_LEN_BYTES..);
+    let trace_id = HeaderValue::try_from(trace_id).unwrap_or(HeaderValue::from_static(""));
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
+        (GENERATION, configuration.generation.into()),
+        (TRACE_ID, trace_id),
+    ];
     Ok((headers, bytes).into_response())
+}
+
+fn start_trace(
+    app: &App,
+    configuration: &Configuration,
+    mode: &Mode,
+    headers: &HeaderMap,
+    len_bytes: usize,
+) -> FrameTrace {
+    let parent = TraceParent::of(headers);
+    let frame_len_bytes = u32::try_from(len_bytes).unwrap_or(u32::MAX);
+    let start = TraceStart {
+        trace_id: parent.trace_id,
+        parent_id: parent.span_id,
+        is_asked_for: parent.is_sampled,
+        generation: configuration.generation,
+        mode: Arc::clone(&mode.name),
+        served_by: mode.served_by(),
+        measures: Measures { frame_len_bytes, in_flight: 1, ..Measures::default() },
+        ..TraceStart::default()
+    };
+    let mut trace = FrameTrace::start(&app.pictures, start);
+    trace.put(Stage::Receive, 0, trace.now());
+    trace
 }
 
 /// Reads as much as the limit allows.
@@ -100,22 +133,29 @@ async fn run(
     app: &App,
     mode: &Mode,
     frame: EncodedFrame,
+    mut trace: FrameTrace,
     settings: Settings,
     wanted: Wanted,
-) -> Result<Vec<u8>, FrameError> {
+) -> pipeline::Done {
+    // Large pictures take long to decode. They take turns, so that the frames of sessions find an instance.
+    let _turn = app.uploads.acquire().await;
+    match lease(mode, settings.limits.max_age_millis).await {
+        Ok(lease) => {
+            trace.served_by(mode.served_by());
+            pipeline::run(lease, frame, trace, settings, wanted).await
+        }
+        Err(refused) => (Err(refused), Some(trace)),
+    }
+}
+
+async fn lease(mode: &Mode, patience_millis: u64) -> Result<Lease, FrameError> {
     if !mode.state().can_serve() {
         return Err(FrameError::NotReady(mode.state().message().to_owned()));
     }
-    // Large pictures take long to decode. They take turns, so that the frames of sessions find an instance.
-    let _turn = app.uploads.acquire().await;
-    let patience = Duration::from_millis(settings.limits.max_age_millis);
-    let lease = match tokio::time::timeout(patience, mode.lease()).await {
-        Ok(lease) => lease.map_err(FrameError::NotReady)?,
-        Err(_elapsed) => return Err(FrameError::Expired(patience.as_millis())),
-    };
-    let encoded = pipeline::run(lease, frame, settings, wanted).await?;
-    app.service.metrics.observe_stages(&mode.name, &encoded.trace);
-    Ok(encoded.bytes)
+    match tokio::time::timeout(Duration::from_millis(patience_millis), mode.lease()).await {
+        Ok(lease) => lease.map_err(FrameError::NotReady),
+        Err(_elapsed) => Err(FrameError::Expired(patience_millis.into())),
+    }
 }
 
 /// `view=` names a picture or the mask, and `Accept` says which form it is to have; the first that both allow.
@@ -159,17 +199,4 @@ fn accepted(accept: &str) -> Vec<&str> {
         .collect();
     ranges.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     ranges.into_iter().map(|(_, kind)| kind).collect()
-}
-
-/// The trace id of a W3C `traceparent`; zeros when there is none.
-fn trace_id(headers: &HeaderMap) -> [u8; 16] {
-    let mut trace_id = [0; 16];
-    let parent = headers.get("traceparent").and_then(|value| value.to_str().ok());
-    if let Some(field) = parent.and_then(|parent| parent.split('-').nth(1)) {
-        // What is no trace id counts as none.
-        if hex::decode_to_slice(field, &mut trace_id).is_err() {
-            trace_id = [0; 16];
-        }
-    }
-    trace_id
 }

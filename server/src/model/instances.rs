@@ -4,7 +4,7 @@ use std::{
     any::Any,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
         mpsc::{SendError, sync_channel},
     },
     thread,
@@ -17,7 +17,7 @@ use super::{Mode, health::Health, loader::IsWanted};
 use crate::{
     copies::PrivateCopy,
     plugin_host::{Build, Instance, InstanceError, InstanceInfo, ModelSpec, give_back_memory},
-    telemetry::Metrics,
+    telemetry::{Mark, MarkKind, Telemetry},
 };
 
 /// A model that is loaded and warmed up: its instances, and what it says of itself.
@@ -34,6 +34,8 @@ pub struct LoadedModel {
     _weights: Option<Arc<PrivateCopy>>,
     free: Mutex<Vec<Idle>>,
     permits: Arc<Semaphore>,
+    /// How many frames wait for an instance.
+    waiting: AtomicU32,
     health: Mutex<Health>,
     /// Its instances keep crashing: nobody else is to have it.
     is_given_up: AtomicBool,
@@ -79,7 +81,7 @@ const RESTART_PATIENCE: Duration = Duration::from_secs(1);
 /// Who is told of what goes wrong with a model's instances.
 pub(super) struct Watcher {
     pub(super) mode: Weak<Mode>,
-    pub(super) metrics: Arc<Metrics>,
+    pub(super) telemetry: Arc<Telemetry>,
     /// What is to be done when they keep crashing, for this reason.
     pub(super) given_up: GivenUp,
 }
@@ -108,6 +110,7 @@ impl LoadedModel {
             instance_count: count,
             missing: Missing::default(),
             permits: Arc::new(Semaphore::new(count)),
+            waiting: AtomicU32::new(0),
             free: Mutex::new(instances.into_iter().map(|instance| (instance, Belongings::default())).collect()),
             health: Mutex::default(),
             is_given_up: AtomicBool::new(false),
@@ -138,8 +141,8 @@ impl LoadedModel {
         }
     }
 
-    fn metrics(&self) -> Option<Arc<Metrics>> {
-        lock(&self.watchers).first().map(|watcher| Arc::clone(&watcher.metrics))
+    fn telemetry(&self) -> Option<Arc<Telemetry>> {
+        lock(&self.watchers).first().map(|watcher| Arc::clone(&watcher.telemetry))
     }
 
     /// Has every mode that it serves taken out of service.
@@ -159,12 +162,32 @@ impl LoadedModel {
 
     /// Waits for a free instance for a frame of `mode`, first come first served.
     pub async fn lease(self: &Arc<Self>, mode: &Arc<str>) -> Lease {
+        let waiting = Waiting::behind_others(&self.waiting);
         // Nobody closes the semaphore; if somebody ever does, its order is what is lost, not an instance.
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         *lock(&self.last_used) = Instant::now();
         let idle = lock(&self.free).pop();
         let (instance, belongings) = idle.map_or((None, None), |(instance, belongings)| (Some(instance), belongings));
-        Lease { model: Arc::clone(self), mode: Arc::clone(mode), instance, belongings, _permit: permit }
+        let queue_depth = waiting.others;
+        Lease { model: Arc::clone(self), mode: Arc::clone(mode), instance, belongings, queue_depth, _permit: permit }
+    }
+}
+
+/// A frame waits for an instance, until this is dropped.
+struct Waiting<'a> {
+    all: &'a AtomicU32,
+    others: u32,
+}
+
+impl<'a> Waiting<'a> {
+    fn behind_others(all: &'a AtomicU32) -> Self {
+        Self { all, others: all.fetch_add(1, Ordering::AcqRel) }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -187,6 +210,8 @@ pub struct Lease {
     mode: Arc<str>,
     instance: Option<Instance>,
     belongings: Belongings,
+    /// How many frames waited already when the wait for it began.
+    pub queue_depth: u32,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -231,8 +256,8 @@ impl Lease {
             let is_wanted = move || weak.strong_count() > 1;
             let started = Instance::create(&model.plugin, &model.spec, &is_wanted);
             model.missing.end(started.is_ok());
-            if let (Ok(_), Some(metrics)) = (&started, model.metrics()) {
-                metrics.count_restart(&mode);
+            if let (Ok(_), Some(telemetry)) = (&started, model.telemetry()) {
+                telemetry.metrics.count_restart(&mode);
             }
             if let Err(SendError(Ok(instance))) = done.send(started) {
                 lock(&model.free).push((instance, None));
@@ -246,8 +271,8 @@ impl Lease {
 
     /// Says how the call went. After a crash nobody knows what state the instance is in: it is destroyed.
     pub fn settle(&mut self, error: Option<&InstanceError>) {
-        if let (Some(error), Some(metrics)) = (error, self.model.metrics()) {
-            metrics.count_failure(&self.mode, error.cause());
+        if let (Some(error), Some(telemetry)) = (error, self.model.telemetry()) {
+            telemetry.metrics.count_failure(&self.mode, error.cause());
         }
         match error {
             None => self.model.health().succeeded(),
@@ -263,6 +288,16 @@ impl Lease {
 
     fn crashed(&self, error: &InstanceError) {
         tracing::warn!(model = self.model.spec.name, %error, "An instance crashed");
+        if let Some(telemetry) = self.model.telemetry() {
+            let modes = vec![self.mode.to_string()];
+            telemetry.mark(Mark::now(
+                MarkKind::Crash,
+                "crashed",
+                0,
+                modes,
+                format!("{}: {error}", self.model.spec.name),
+            ));
+        }
         let is_given_up = self.model.health().crashed(error.to_string());
         if is_given_up {
             self.model.give_up(&error.to_string());

@@ -12,7 +12,7 @@ use super::{
     instances::{Lease, LoadedModel},
     loader::Artifacts,
 };
-use crate::{config::ModeSettings, plugin_host::InstanceInfo};
+use crate::{config::ModeSettings, plugin_host::InstanceInfo, telemetry::ServedBy};
 
 /// A mode that clients can choose. A reload keeps it as long as its model stays the same, and puts another in its
 /// place when not; then frames in flight end here.
@@ -38,6 +38,7 @@ pub struct Mode {
     state: watch::Sender<ModeState>,
     /// What its model said of itself when it was loaded first, and the plugin's build.
     told: OnceLock<(InstanceInfo, String)>,
+    served_by: OnceLock<Arc<ServedBy>>,
     /// Loads the model again that was let go.
     wake: OnceLock<Wake>,
 }
@@ -133,6 +134,7 @@ impl Mode {
             is_in_force: AtomicBool::new(false),
             state: watch::Sender::new(ModeState::Loading),
             told: OnceLock::new(),
+            served_by: OnceLock::new(),
             wake: OnceLock::new(),
         }
     }
@@ -147,6 +149,11 @@ impl Mode {
     /// What its model said of itself, and the plugin's build; `None` until it was loaded once.
     pub fn told(&self) -> Option<&(InstanceInfo, String)> {
         self.told.get()
+    }
+
+    /// What traces say of it; `None` until its model was loaded once.
+    pub fn served_by(&self) -> Option<Arc<ServedBy>> {
+        self.served_by.get().cloned()
     }
 
     /// What it is doing now.
@@ -225,6 +232,9 @@ impl Mode {
     pub(crate) fn set(&self, state: ModeState) {
         if let ModeState::Ready(model) = &state {
             self.told.get_or_init(|| (model.info.clone(), model.build.clone()));
+            let told =
+                || ServedBy { model: self.model.clone(), backend: self.backend.clone(), build: model.build.clone() };
+            self.served_by.get_or_init(|| Arc::new(told()));
         }
         self.state.send_replace(state.clone());
         // What becomes of a mode that is not in force is told by the receipt of its reload.

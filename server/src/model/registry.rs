@@ -17,7 +17,7 @@ use super::{
     loader::Loader,
     pool::{Pool, Recipe},
 };
-use crate::{config::ModeSettings, telemetry::Metrics};
+use crate::{config::ModeSettings, telemetry::Telemetry};
 
 /// Makes the modes of each configuration of a running server.
 pub struct Registry {
@@ -33,7 +33,7 @@ struct Loading {
     loader: Arc<Loader>,
     pool: Arc<Pool>,
     changed: watch::Sender<()>,
-    metrics: Arc<Metrics>,
+    telemetry: Arc<Telemetry>,
 }
 
 /// How long a mode whose instances kept crashing is left alone before it is tried again.
@@ -62,9 +62,9 @@ impl Numbers {
 
 impl Registry {
     /// Models and plugins come from `places`. `progress` is told what takes long.
-    pub fn new(places: &Places, metrics: Arc<Metrics>, progress: impl Fn(&str) + Send + Sync + 'static) -> Self {
+    pub fn new(places: &Places, telemetry: Arc<Telemetry>, progress: impl Fn(&str) + Send + Sync + 'static) -> Self {
         let loader = Arc::new(Loader::new(places.clone(), progress));
-        let loading = Loading { loader, pool: Arc::default(), changed: watch::Sender::new(()), metrics };
+        let loading = Loading { loader, pool: Arc::default(), changed: watch::Sender::new(()), telemetry };
         Self { loading, numbers: Mutex::default(), editions: Mutex::default() }
     }
 
@@ -224,7 +224,7 @@ impl Loading {
     fn serve(&self, mode: &Arc<Mode>, model: Arc<LoadedModel>) {
         let loading = self.clone();
         let given_up = Box::new(move |mode: &Arc<Mode>, reason: &str| loading.give_up(mode, reason));
-        model.watch(Watcher { mode: Arc::downgrade(mode), metrics: Arc::clone(&self.metrics), given_up });
+        model.watch(Watcher { mode: Arc::downgrade(mode), telemetry: Arc::clone(&self.telemetry), given_up });
         self.let_go_when_idle(mode, &model);
         mode.set(ModeState::Ready(model));
     }
@@ -270,7 +270,7 @@ impl Loading {
     /// Takes a mode whose instances keep crashing out of service, and tries it again later.
     fn give_up(&self, mode: &Arc<Mode>, reason: &str) {
         let seconds = REST_OF_A_MODE.as_secs();
-        self.metrics.count_given_up(&mode.name);
+        self.telemetry.metrics.count_given_up(&mode.name);
         let model = match mode.state() {
             ModeState::Ready(model) => Some(model),
             ModeState::Loading | ModeState::Asleep | ModeState::Unavailable(_) => None,

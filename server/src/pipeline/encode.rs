@@ -122,16 +122,16 @@ pub(super) fn encode_json(
         })
         .collect();
     // Encoding is still going on.
-    let done = Stage::ALL.into_iter().filter(|&stage| stage != Stage::Encode);
+    let done = Stage::OF_RESULT.into_iter().filter(|&stage| stage != Stage::Encode);
     let stages: serde_json::Map<_, _> =
-        done.map(|stage| (format!("{}_micros", stage.name()), trace.micros(stage).into())).collect();
+        done.map(|stage| (format!("{}_micros", stage.short_name()), trace.micros(stage).into())).collect();
     let document = serde_json::json!({
         "width": mask.width_px,
         "height": mask.height_px,
         "picture": {"width": frame.width_px, "height": frame.height_px},
         "classes": classes,
         "stages": stages,
-        "trace_id": hex::encode(trace.trace_id),
+        "trace_id": hex::encode(trace.trace_id()),
         "runs": runs,
     });
     serde_json::to_writer(out, &document).map_err(|error| FrameError::Unencodable(error.to_string()))

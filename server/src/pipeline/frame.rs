@@ -3,10 +3,10 @@
 use bytes::Bytes;
 
 use super::picture::View;
-use crate::{plugin_host::InstanceError, telemetry::FrameTrace};
+use crate::plugin_host::InstanceError;
 
 /// A frame as a client sent it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct EncodedFrame {
     /// The client's counter.
     pub id: u32,
@@ -18,8 +18,6 @@ pub struct EncodedFrame {
     pub bytes: Bytes,
     /// Which formats they may be in.
     pub accepts: Accepts,
-    /// Its trace.
-    pub trace: FrameTrace,
 }
 
 /// Which picture formats are decoded.
@@ -72,6 +70,7 @@ pub enum Wanted {
 }
 
 /// What is sent back.
+#[derive(Debug)]
 pub struct EncodedMask {
     /// [`super::HEADROOM_LEN_BYTES`] of room for a header, then the payload.
     pub bytes: Vec<u8>,
@@ -81,8 +80,6 @@ pub struct EncodedMask {
     pub width_px: u16,
     /// Height of the mask in pixels.
     pub height_px: u16,
-    /// The frame's trace, its stages filled in.
-    pub trace: FrameTrace,
 }
 
 impl EncodedMask {

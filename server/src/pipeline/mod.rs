@@ -21,7 +21,7 @@ use crate::{
     config::{LimitSettings, ResultSettings},
     model::Lease,
     plugin_host::{FrameCall, RunningCall, StageMicros},
-    telemetry::{Stage, timed},
+    telemetry::{FrameTrace, Stage},
 };
 
 /// Room in front of every payload, so that a result's header is written without moving the payload.
@@ -32,18 +32,19 @@ fn run_frame(
     settings: &Settings,
     buffers: &mut Buffers,
     lease: &mut Lease,
-    mut encoded: EncodedFrame,
+    encoded: &EncodedFrame,
+    trace: &mut FrameTrace,
     wanted: Wanted,
     running: &RunningCall,
 ) -> Result<EncodedMask, FrameError> {
-    let trace = &mut encoded.trace;
-    trace.end_queue();
+    trace.end(Stage::Queue, Stage::Receive);
 
     // 1. Pixels, where the backend reads them. The header is judged before anything is allocated.
     let Buffers { encoder, painter } = buffers;
     let instance = lease.instance()?;
     let (frame_width_px, frame_height_px) =
         trace.measure(Stage::Decode, || decode::decode(&encoded.bytes, encoded.accepts, &settings.limits, instance))?;
+    trace.measures().frame_size_px = (frame_width_px, frame_height_px);
 
     // 2. The mask, at the size that will be sent: the backend scales its scores, nobody scales labels.
     let (width_px, height_px) = fit(frame_width_px, frame_height_px, &settings.result);
@@ -57,10 +58,8 @@ fn run_frame(
         sequence: encoded.id.into(),
         captured_at_micros: encoded.captured_at_micros,
     };
-    let stages = infer(lease, &call, running)?;
-    trace.set(Stage::Preprocess, stages.preprocess);
-    trace.set(Stage::Infer, stages.forward);
-    trace.set(Stage::Postprocess, stages.postprocess);
+    infer(lease, &call, trace, running)?;
+    trace.measures().mask_size_px = (width_px, height_px);
 
     // 3. Bytes.
     let info = &Arc::clone(lease.model()).info;
@@ -68,30 +67,32 @@ fn run_frame(
     let frame = Frame { rgb: instance.frame(), width_px: frame_width_px, height_px: frame_height_px };
     let soft = (wanted == Wanted::SoftMask).then_some(instance.confidence());
     let mask = Mask { labels: instance.labels(), confidence: soft, width_px, height_px };
-    let (bytes, micros) = timed(|| {
-        let mut out = Vec::with_capacity(HEADROOM_LEN_BYTES + mask.labels.len() / 16);
-        out.resize(HEADROOM_LEN_BYTES, 0);
-        match wanted {
-            Wanted::Mask => encoder.encode_mask(mask.labels, &mut out),
-            Wanted::SoftMask => encoder.encode_soft_mask(&mask, &mut out),
-            Wanted::Picture(view) => painter.encode(view, &frame, &mask, info, settings.result.jpeg_quality, &mut out),
-            Wanted::Png => encode::encode_png(&mask, &info.palette, &mut out),
-            Wanted::Json => encode::encode_json(&frame, &mask, info, trace, &mut out),
-        }
-        .map(|()| out)
-    });
-    trace.set(Stage::Encode, micros);
-    let bytes = bytes?;
+    let start = trace.now();
+    let mut bytes = Vec::with_capacity(HEADROOM_LEN_BYTES + mask.labels.len() / 16);
+    bytes.resize(HEADROOM_LEN_BYTES, 0);
+    match wanted {
+        Wanted::Mask => encoder.encode_mask(mask.labels, &mut bytes),
+        Wanted::SoftMask => encoder.encode_soft_mask(&mask, &mut bytes),
+        Wanted::Picture(view) => painter.encode(view, &frame, &mask, info, settings.result.jpeg_quality, &mut bytes),
+        Wanted::Png => encode::encode_png(&mask, &info.palette, &mut bytes),
+        Wanted::Json => encode::encode_json(&frame, &mask, info, trace, &mut bytes),
+    }?;
+    trace.put(Stage::Encode, start, trace.now());
+    trace.measures().result_len_bytes = (bytes.len() - HEADROOM_LEN_BYTES) as u32;
     // `fit` keeps both sides within the limits of a profile, which are far below 65,536.
     let (width_px, height_px) = (width_px as u16, height_px as u16);
-    Ok(EncodedMask { bytes, wanted, width_px, height_px, trace: encoded.trace })
+    Ok(EncodedMask { bytes, wanted, width_px, height_px })
 }
 
 /// Calls the backend; an instance that crashed is not used again.
-fn infer(lease: &mut Lease, call: &FrameCall, running: &RunningCall) -> Result<StageMicros, FrameError> {
+fn infer(lease: &mut Lease, call: &FrameCall, trace: &mut FrameTrace, running: &RunningCall) -> Result<(), FrameError> {
+    let start = trace.now();
     let result = lease.instance()?.infer(call, running);
+    let StageMicros { preprocess, forward, postprocess } = *result.as_ref().unwrap_or(&StageMicros::default());
+    let told = [(Stage::Preprocess, preprocess), (Stage::Infer, forward), (Stage::Postprocess, postprocess)];
+    trace.called(start, told);
     lease.settle(result.as_ref().err());
-    Ok(result?)
+    Ok(result.map(drop)?)
 }
 
 /// The frame's size, shrunk to what may be sent, its aspect kept.
@@ -128,33 +129,33 @@ impl Drop for CancelOnDrop {
     }
 }
 
+/// What became of a frame, and its trace; `None` when the work broke off and ended the trace.
+pub type Done = (Result<EncodedMask, FrameError>, Option<FrameTrace>);
+
 /// Runs `frame` on the leased instance, on a thread for blocking work. Dropping the future cancels the backend's call.
-pub async fn run(
-    lease: Lease,
-    frame: EncodedFrame,
-    settings: Settings,
-    wanted: Wanted,
-) -> Result<EncodedMask, FrameError> {
+pub async fn run(lease: Lease, frame: EncodedFrame, trace: FrameTrace, settings: Settings, wanted: Wanted) -> Done {
     let running = CancelOnDrop::default();
     let call = Arc::clone(&running.0);
-    let work = tokio::task::spawn_blocking(move || run_blocking(lease, frame, &settings, wanted, &call));
+    let work = tokio::task::spawn_blocking(move || run_blocking(lease, &frame, trace, &settings, wanted, &call));
     work.await.unwrap_or_else(|error| {
         tracing::error!(%error, "A frame's work broke off");
-        Err(if error.is_panic() { FrameError::Internal } else { FrameError::Stopping })
+        (Err(if error.is_panic() { FrameError::Internal } else { FrameError::Stopping }), None)
     })
 }
 
 fn run_blocking(
     mut lease: Lease,
-    frame: EncodedFrame,
+    frame: &EncodedFrame,
+    mut trace: FrameTrace,
     settings: &Settings,
     wanted: Wanted,
     running: &RunningCall,
-) -> Result<EncodedMask, FrameError> {
+) -> Done {
+    trace.measures().queue_depth = lease.queue_depth;
     let mut buffers = lease.take_belongings::<Buffers>();
-    let result = run_frame(settings, &mut buffers, &mut lease, frame, wanted, running);
+    let result = run_frame(settings, &mut buffers, &mut lease, frame, &mut trace, wanted, running);
     lease.put_belongings(buffers);
-    result
+    (result, Some(trace))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use crate::{
         ResultSettings, SecuritySettings, Sources, changes, fixed_keys,
     },
     model::{Mode, ModeState, Modes, Registry, Weights},
-    telemetry::{self, Metrics},
+    telemetry::Telemetry,
 };
 use swaps::Swaps;
 use triggers::{Interest, Triggered, Triggers, Wish};
@@ -134,6 +134,7 @@ pub struct Reloader {
     triggers: Triggers,
     published: watch::Sender<Arc<Configuration>>,
     receipts: Arc<Receipts>,
+    telemetry: Arc<Telemetry>,
     /// The profile in force, and where its keys come from.
     loaded: Loaded,
     /// Modes of superseded attempts, one of each name, which the next may still want. A load that nobody holds ends.
@@ -151,7 +152,11 @@ struct Candidate {
 
 impl Reloader {
     /// Applies the first configuration. Its modes are still loading: there is nobody yet who could miss them.
-    pub fn start(layers: Layers, registry: Arc<Registry>, metrics: Arc<Metrics>) -> Result<(Self, Reloads), Faults> {
+    pub fn start(
+        layers: Layers,
+        registry: Arc<Registry>,
+        telemetry: Arc<Telemetry>,
+    ) -> Result<(Self, Reloads), Faults> {
         let start = Instant::now();
         let sources = Sources::read(&layers);
         let loaded = sources.load(&layers.overrides)?;
@@ -160,7 +165,7 @@ impl Reloader {
         registry.put_in_force(&modes);
         let effective = loaded.origins.effective(profile);
         let configuration = Arc::new(configuration(1, &layers, shown(&sources), profile, effective, modes));
-        let receipts = Arc::new(Receipts::new(metrics));
+        let receipts = Arc::new(Receipts::new(Arc::clone(&telemetry)));
         let receipt = Receipt::now(Trigger::Start, &layers.profile, ReloadOutcome::Applied, 1, start.elapsed());
         receipts.add(Receipt { files: shown(&sources), ..receipt }, true);
         let (orders, waiting_orders) = mpsc::channel(WAITING_ORDERS);
@@ -169,7 +174,8 @@ impl Reloader {
         let (published, configuration) = watch::channel(configuration);
         let profiles = layers.directory.clone();
         let reloads = Reloads { configuration, receipts: Arc::clone(&receipts), orders, profiles };
-        Ok((Self { layers, registry, triggers, published, receipts, loaded, half_built: Vec::new() }, reloads))
+        let half_built = Vec::new();
+        Ok((Self { layers, registry, triggers, published, receipts, telemetry, loaded, half_built }, reloads))
     }
 
     /// Reloads whenever something asks for it, until nobody is left who could. It reads files and waits for models:
@@ -308,10 +314,8 @@ impl Reloader {
     /// From now on `loaded`, which `sources` say, is in force.
     fn adopt(&mut self, loaded: Loaded, sources: &Sources) {
         let telemetry = &loaded.profile.telemetry;
-        if *telemetry != self.loaded.profile.telemetry
-            && let Err(error) = telemetry::change_log(&telemetry.log)
-        {
-            tracing::error!(error, "The log keeps its filter");
+        if *telemetry != self.loaded.profile.telemetry {
+            self.telemetry.change(telemetry);
         }
         self.triggers.follow(loaded.profile.reload, sources);
         self.loaded = loaded;

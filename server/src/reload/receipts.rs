@@ -8,7 +8,10 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{config::Change, telemetry::Metrics};
+use crate::{
+    config::Change,
+    telemetry::{Mark, MarkKind, Telemetry},
+};
 
 /// How many receipts are kept.
 const KEPT: usize = 100;
@@ -87,7 +90,7 @@ impl ReloadOutcome {
 /// The last receipts.
 pub struct Receipts {
     kept: Mutex<Kept>,
-    metrics: Arc<Metrics>,
+    telemetry: Arc<Telemetry>,
 }
 
 #[derive(Default)]
@@ -100,9 +103,9 @@ struct Kept {
 }
 
 impl Receipts {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        metrics.expect_reloads(&ReloadOutcome::ALL.map(ReloadOutcome::name));
-        Self { kept: Mutex::default(), metrics }
+    pub(super) fn new(telemetry: Arc<Telemetry>) -> Self {
+        telemetry.metrics.expect_reloads(&ReloadOutcome::ALL.map(ReloadOutcome::name));
+        Self { kept: Mutex::default(), telemetry }
     }
 
     /// The last receipts, the newest first.
@@ -142,12 +145,13 @@ impl Receipts {
         }
         kept.newest_first.push_front(Arc::clone(&receipt));
         kept.newest_first.truncate(KEPT);
-        self.metrics.set_generation(receipt.generation);
+        self.telemetry.metrics.set_generation(receipt.generation);
         match is_swap {
-            true => self.metrics.count_swap(outcome.name(), kept.refused.len()),
-            false => self.metrics.count_reload(outcome.name(), kept.standing.is_none()),
+            true => self.telemetry.metrics.count_swap(outcome.name(), kept.refused.len()),
+            false => self.telemetry.metrics.count_reload(outcome.name(), kept.standing.is_none()),
         }
         drop(kept);
+        self.telemetry.mark(receipt.mark());
         receipt.log();
         receipt
     }
@@ -156,7 +160,7 @@ impl Receipts {
     pub(super) fn keep_refused(&self, lies_there: impl Fn(&str) -> bool) {
         let mut kept = self.kept();
         kept.refused.retain(|mode, _| lies_there(mode));
-        self.metrics.set_refused(kept.refused.len());
+        self.telemetry.metrics.set_refused(kept.refused.len());
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -185,6 +189,17 @@ impl Receipt {
             faults: Vec::new(),
             took_millis: took.as_micros() as f64 / 1e3,
         }
+    }
+
+    /// As those see it who look at the frames around it.
+    fn mark(&self) -> Mark {
+        let kind = if self.modes.is_empty() { MarkKind::Reload } else { MarkKind::Swap };
+        let text = match self.outcome {
+            _ if self.trigger == Trigger::Start => "the server started".into(),
+            ReloadOutcome::Rejected => self.faults.join("; "),
+            _ => self.shown_changes(),
+        };
+        Mark::now(kind, self.outcome.name(), self.generation, self.modes.clone(), text)
     }
 
     fn log(&self) {

@@ -6,6 +6,7 @@ use crate::{
     config::{AdaptiveSettings, CaptureSettings},
     model::{Mode, ModeState},
     pipeline::View,
+    telemetry::PaintTimes,
 };
 
 /// What a client says.
@@ -32,18 +33,39 @@ pub enum ClientMessage {
         sent: serde_json::Number,
     },
     /// It painted a result.
-    Paint {
-        /// Which frame.
-        frame_id: u32,
-        /// When the result came, microseconds of its clock.
-        received_at: f64,
-        /// When the mask was decoded.
-        decoded_at: f64,
-        /// When it was on the screen.
-        painted_at: f64,
-    },
+    Paint(Paint),
     /// It asks for its session's counts.
     Stats,
+}
+
+/// When a client did what with a frame and its result, in microseconds of its clock.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+pub struct Paint {
+    /// Which frame.
+    pub frame_id: u32,
+    /// When it began to encode the frame.
+    encode_started_at: Option<f64>,
+    /// When the result came.
+    received_at: f64,
+    /// When it began to decode the result.
+    decode_started_at: Option<f64>,
+    /// When the mask was decoded.
+    decoded_at: f64,
+    /// When it was on the screen.
+    painted_at: f64,
+}
+
+impl Paint {
+    /// What the trace wants of it.
+    pub fn times(&self) -> PaintTimes {
+        PaintTimes {
+            encode_started_at: self.encode_started_at.map(|at| at as u64),
+            received_at: self.received_at as u64,
+            decode_started_at: self.decode_started_at.map(|at| at as u64),
+            decoded_at: self.decoded_at as u64,
+            painted_at: self.painted_at as u64,
+        }
+    }
 }
 
 /// What the server says.

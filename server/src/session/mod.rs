@@ -33,7 +33,7 @@ use crate::{
     model::{Mode, Registry},
     pipeline::{FrameError, View, Wanted},
     reload::{Configuration, Reloads},
-    telemetry::{Metrics, Outcome},
+    telemetry::{FrameTrace, Outcome, SessionRecorder, Telemetry},
 };
 
 /// How many text messages wait for a client that reads slowly.
@@ -45,8 +45,8 @@ pub struct Service {
     pub reloads: Reloads,
     /// Loads modes, and tells when one changes its state.
     pub registry: Arc<Registry>,
-    /// Counts.
-    pub metrics: Arc<Metrics>,
+    /// What it tells of itself.
+    pub telemetry: Arc<Telemetry>,
     /// Turns true when the server is to stop.
     pub draining: watch::Receiver<bool>,
 }
@@ -100,6 +100,7 @@ struct Session {
     /// How many frames more than are allowed now may be on their way, sent before the client knew.
     forgiven: AtomicU32,
     notes: mpsc::Sender<Note>,
+    recorder: Arc<SessionRecorder>,
     /// Hash of the last `modes`.
     said_modes: AtomicU64,
     received: AtomicU64,
@@ -114,8 +115,10 @@ pub async fn run(socket: WebSocket, service: Arc<Service>) {
     // Followed from before the first look, so that no change is missed.
     let (mut configurations, mode_states) = (service.reloads.follow(), service.registry.follow());
     let configuration = Arc::clone(&configurations.borrow_and_update());
+    let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
     let session = Session {
-        number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+        number,
+        recorder: service.telemetry.session(number),
         slot: LatestSlot::default(),
         mode: Mutex::new(Arc::clone(configuration.modes.default_mode())),
         configuration: Mutex::new(configuration),
@@ -133,7 +136,7 @@ pub async fn run(socket: WebSocket, service: Arc<Service>) {
     let (sink, stream) = socket.split();
     let (answers, waiting_answers) = mpsc::channel(1);
     let id = uuid::Uuid::new_v4().to_string();
-    session.service.metrics.sessions.inc();
+    session.service.telemetry.metrics.sessions.inc();
     tracing::info!(session = session.number, id, "Session started");
     session.say(session.hello(&id)).await;
     tokio::select! {
@@ -212,12 +215,14 @@ impl Session {
         }
     }
 
-    /// Counts a drop; the message that tells it.
-    fn drop_frame(&self, mode: &Mode, frame_id: u32, error: &FrameError) -> String {
-        let reason = error.reason();
+    /// Counts a drop, and ends its trace; the message that tells it.
+    fn drop_frame(&self, trace: Option<FrameTrace>, frame_id: u32, error: &FrameError) -> String {
+        let (reason, message) = (error.reason(), error.to_string());
         self.dropped.fetch_add(1, Ordering::AcqRel);
-        self.service.metrics.count_frame(&mode.name, Outcome::Dropped(reason));
-        ServerMessage::Dropped { frame_id, reason, message: error.to_string() }.to_json()
+        if let Some(trace) = trace {
+            trace.finish(Outcome::Dropped(reason), &message);
+        }
+        ServerMessage::Dropped { frame_id, reason, message }.to_json()
     }
 
     /// Refuses a frame that there is no room for: as many as `limit` are in flight here, and none of them waits, so that
@@ -236,14 +241,12 @@ impl Session {
         (count(&self.received), count(&self.answered), count(&self.dropped))
     }
 
-    /// Books what the client did not wait for, and says goodbye.
+    /// Says goodbye. The traces of what the client did not wait for end with what holds them.
     fn end(&self) {
         let (received, answered, dropped) = self.counts();
         let abandoned = received - answered - dropped;
-        for _ in 0..abandoned {
-            self.service.metrics.count_frame(&self.mode().name, Outcome::Dropped("abandoned"));
-        }
-        self.service.metrics.sessions.dec();
+        self.recorder.close();
+        self.service.telemetry.metrics.sessions.dec();
         tracing::info!(session = self.number, received, answered, dropped, abandoned, "Session ended");
     }
 

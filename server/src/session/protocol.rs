@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     pipeline::{EncodedMask, HEADROOM_LEN_BYTES, Wanted},
-    telemetry::Stage,
+    telemetry::{FrameTrace, Stage},
 };
 
 /// The WebSocket subprotocol.
@@ -114,7 +114,7 @@ pub struct ResultHeader {
 }
 
 /// Writes the header into the room in front of the payload: one binary message, not copied.
-pub fn result_message(header: ResultHeader, mask: EncodedMask) -> Bytes {
+pub fn result_message(header: ResultHeader, mask: EncodedMask, trace: &FrameTrace) -> Bytes {
     let encoding = match mask.wanted {
         Wanted::Picture(_) => ENCODING_PICTURE,
         Wanted::SoftMask => ENCODING_SOFT_MASK,
@@ -133,10 +133,10 @@ pub fn result_message(header: ResultHeader, mask: EncodedMask) -> Bytes {
     put(&mask.width_px.to_le_bytes());
     put(&mask.height_px.to_le_bytes());
     put(&header.generation.to_le_bytes());
-    for stage in Stage::ALL {
-        put(&mask.trace.micros(stage).to_le_bytes());
+    for stage in Stage::OF_RESULT {
+        put(&trace.micros(stage).to_le_bytes());
     }
-    put(&u32::try_from(mask.trace.age().as_micros()).unwrap_or(u32::MAX).to_le_bytes());
+    put(&u32::try_from(trace.age().as_micros()).unwrap_or(u32::MAX).to_le_bytes());
     put(&0_u32.to_le_bytes());
     put(&header.server_clock_micros.to_le_bytes());
     Bytes::from(bytes)

@@ -14,7 +14,7 @@ use crate::{
     model::{Mode, ModeState},
     pipeline::{Accepts, EncodedFrame, FrameError, Settings},
     reload::Configuration,
-    telemetry::{FrameTrace, epoch_micros},
+    telemetry::{ClientTimes, FrameTrace, Measures, Stage, TraceStart, epoch_micros},
 };
 
 /// Longest complaint about a client's message.
@@ -63,26 +63,59 @@ async fn receive_frame(session: &Session, message: &Bytes) {
         Err(error) => return complain(session, "bad_message", &error).await,
     };
     session.received.fetch_add(1, Ordering::AcqRel);
-    session.service.metrics.count_bytes("received", frame.payload.len());
+    session.service.telemetry.metrics.count_bytes("received", frame.payload.len());
     let configuration = session.configuration();
-    let (trace, mode) = (FrameTrace::start(frame.trace_id, configuration.generation), session.mode());
+    let mode = session.mode();
+    let mut trace = start_trace(session, &configuration, &frame, &mode);
     if let Err(error) = check(session, &configuration, &frame) {
-        return session.say(session.drop_frame(&mode, frame.frame_id, &error)).await;
+        return session.say(session.drop_frame(Some(trace), frame.frame_id, &error)).await;
     }
+    session.service.telemetry.take_picture(trace.trace_id(), &frame.payload);
     let frame = EncodedFrame {
         id: frame.frame_id,
         session: session.number,
         captured_at_micros: frame.captured_at_micros,
         bytes: frame.payload,
         accepts: Accepts::Jpeg,
-        trace,
     };
     let settings = Settings { result: configuration.result, limits: configuration.limits };
-    if let Some(old) = session.slot.put(WaitingFrame { frame, mode, settings }) {
-        session.say(session.drop_frame(&old.mode, old.frame.id, &FrameError::Superseded)).await;
+    trace.put(Stage::Receive, 0, trace.now());
+    if let Some(old) = session.slot.put(WaitingFrame { frame, trace, mode, settings }) {
+        session.say(session.drop_frame(Some(old.trace), old.frame.id, &FrameError::Superseded)).await;
     }
     // An idle session takes this frame before the next one, which may have come together with it, replaces it.
     tokio::task::yield_now().await;
+}
+
+fn start_trace(session: &Session, configuration: &Configuration, frame: &FrameMessage, mode: &Mode) -> FrameTrace {
+    let (received, answered, dropped) = session.counts();
+    let encoded_at = frame.captured_at_micros.saturating_add(frame.encode_micros.into());
+    let client = ClientTimes {
+        captured_at: frame.captured_at_micros,
+        encoded_at,
+        sent_at: encoded_at.saturating_add(frame.send_delay_micros.into()),
+    };
+    if client.captured_at != 0 {
+        session.recorder.came(client.sent_at);
+    }
+    let measures = Measures {
+        frame_len_bytes: u32::try_from(frame.payload.len()).unwrap_or(u32::MAX),
+        jpeg_quality: configuration.capture.jpeg_quality,
+        in_flight: u32::try_from(received - answered - dropped).unwrap_or(u32::MAX),
+        ..Measures::default()
+    };
+    let start = TraceStart {
+        trace_id: frame.trace_id,
+        parent_id: frame.span_id,
+        is_asked_for: frame.keep_trace,
+        frame_id: frame.frame_id,
+        generation: configuration.generation,
+        mode: Arc::clone(&mode.name),
+        served_by: mode.served_by(),
+        client,
+        measures,
+    };
+    FrameTrace::start(&session.recorder, start)
 }
 
 fn check(session: &Session, configuration: &Configuration, frame: &FrameMessage) -> Result<(), FrameError> {
@@ -108,11 +141,12 @@ async fn receive_text(session: &Session, text: &str, wanted_mode: &mut Option<Ar
         },
         Ok(ClientMessage::View { soft_edge, picture }) => session.set_view(ClientView { soft_edge, picture }),
         Ok(ClientMessage::Clock { sent }) => {
+            if let Some(sent) = sent.as_f64() {
+                session.recorder.came(sent as u64);
+            }
             session.say(ServerMessage::Clock { sent, received, replied: epoch_micros() }.to_json()).await;
         }
-        Ok(ClientMessage::Paint { frame_id, received_at, decoded_at, painted_at }) => {
-            tracing::trace!(session = session.number, frame_id, received_at, decoded_at, painted_at, "Painted");
-        }
+        Ok(ClientMessage::Paint(paint)) => session.recorder.paint(paint.frame_id, &paint.times()),
         Ok(ClientMessage::Stats) => {
             let (received, answered, dropped) = session.counts();
             session.say(ServerMessage::Stats { received, answered, dropped }.to_json()).await;

@@ -9,12 +9,15 @@ use crate::{
     admission,
     model::Mode,
     pipeline::{self, EncodedMask, FrameError},
+    telemetry::FrameTrace,
 };
 
 /// What became of one frame.
 pub(super) struct Answer {
     pub(super) frame_id: u32,
     pub(super) captured_at_micros: u64,
+    /// `None` when the work broke off.
+    pub(super) trace: Option<FrameTrace>,
     pub(super) mode: Arc<Mode>,
     pub(super) result: Result<EncodedMask, FrameError>,
 }
@@ -28,14 +31,16 @@ pub(super) async fn run(session: &Session, answers: mpsc::Sender<Answer>) {
         session.is_busy.store(true, Ordering::Release);
         let (frame_id, captured_at_micros) = (waiting.frame.id, waiting.frame.captured_at_micros);
         // 3. The work. The instance is given back before the answer is sent.
-        let result = match lease {
+        let mut trace = waiting.trace;
+        trace.served_by(waiting.mode.served_by());
+        let (result, trace) = match lease {
             Ok(lease) => {
                 let wanted = session.wanted(waiting.settings.result.format, lease.model().info.has_confidence);
-                pipeline::run(lease, waiting.frame, waiting.settings, wanted).await
+                pipeline::run(lease, waiting.frame, trace, waiting.settings, wanted).await
             }
-            Err(refused) => Err(refused),
+            Err(refused) => (Err(refused), Some(trace)),
         };
         session.is_busy.store(false, Ordering::Release);
-        room.send(Answer { frame_id, captured_at_micros, mode: waiting.mode, result });
+        room.send(Answer { frame_id, captured_at_micros, trace, mode: waiting.mode, result });
     }
 }

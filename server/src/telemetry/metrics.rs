@@ -8,16 +8,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{FrameTrace, Stage};
-
-/// What became of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// A result was sent.
-    Answered,
-    /// A `dropped` was sent, with this reason.
-    Dropped(&'static str),
-}
+use super::{FrameRecord, Outcome};
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct FrameLabels {
@@ -49,6 +40,11 @@ struct FailureLabels {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct SpanLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct ReloadLabels {
     outcome: &'static str,
 }
@@ -69,6 +65,7 @@ pub struct Metrics {
     failures: Family<FailureLabels, Counter>,
     instances_started: Family<ModeLabels, Counter>,
     given_up: Family<ModeLabels, Counter>,
+    spans: Family<SpanLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -103,6 +100,8 @@ impl Default for Metrics {
         let given_up = Family::<ModeLabels, Counter>::default();
         let help = "How often a mode was taken out of service since its instances kept crashing";
         registry.register("mode_given_up", help, given_up.clone());
+        let spans = Family::<SpanLabels, Counter>::default();
+        registry.register("spans", "Spans that were to be exported, by what became of them", spans.clone());
         Self {
             registry,
             frames,
@@ -117,6 +116,7 @@ impl Default for Metrics {
             failures,
             instances_started,
             given_up,
+            spans,
         }
     }
 }
@@ -127,13 +127,24 @@ fn stage_histogram() -> Histogram {
 }
 
 impl Metrics {
-    /// Counts one frame.
-    pub fn count_frame(&self, mode: &Arc<str>, outcome: Outcome) {
-        let (outcome, reason) = match outcome {
-            Outcome::Answered => ("answered", ""),
-            Outcome::Dropped(reason) => ("dropped", reason),
-        };
-        self.frames.get_or_create(&FrameLabels { mode: Arc::clone(mode), outcome, reason }).inc();
+    /// Counts a frame whose way through the server has ended.
+    pub(super) fn observe(&self, record: &FrameRecord) {
+        let (outcome, reason) = record.outcome.names();
+        self.frames.get_or_create(&FrameLabels { mode: Arc::clone(&record.mode), outcome, reason }).inc();
+        if record.outcome == Outcome::Answered {
+            for (stage, span) in record.spans.iter() {
+                let labels = StageLabels { mode: Arc::clone(&record.mode), stage: stage.name() };
+                self.stages.get_or_create(&labels).observe(f64::from(span.duration_micros) / 1e6);
+            }
+        }
+    }
+
+    /// Adds what is known of a frame once nothing is added to it any more.
+    pub(super) fn observe_settled(&self, _record: &FrameRecord) {}
+
+    /// Counts spans that were to be exported.
+    pub(super) fn count_spans(&self, outcome: &'static str, spans: usize) {
+        self.spans.get_or_create(&SpanLabels { outcome }).inc_by(spans as u64);
     }
 
     /// Counts an attempt to reload the configuration. `is_good` tells whether the files hold what is in force.
@@ -178,14 +189,6 @@ impl Metrics {
         for &outcome in outcomes {
             drop(self.reloads.get_or_create(&ReloadLabels { outcome }));
             drop(self.swaps.get_or_create(&ReloadLabels { outcome }));
-        }
-    }
-
-    /// Adds the stages of an answered frame.
-    pub fn observe_stages(&self, mode: &Arc<str>, trace: &FrameTrace) {
-        for stage in Stage::ALL {
-            let labels = StageLabels { mode: Arc::clone(mode), stage: stage.name() };
-            self.stages.get_or_create(&labels).observe(f64::from(trace.micros(stage)) / 1e6);
         }
     }
 

@@ -1,51 +1,131 @@
 //! What the server tells about itself: the log, the trace of each frame, the metrics.
 //!
-//! Architecture invariant: a leaf; and nothing on a frame's path allocates here.
+//! Architecture invariant: it knows nothing of the rest of the server but the profile's settings; and nothing on a
+//! frame's path allocates here.
 
+mod clock;
+mod diagnosis;
+mod export;
+mod log;
+mod marks;
 mod metrics;
+mod pictures;
+mod policy;
+mod record;
+mod recorder;
+mod stage;
 mod trace;
 
-use std::{io::IsTerminal, sync::OnceLock};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
-use tracing_subscriber::{EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
+pub use diagnosis::{Cause, Diagnosis, Usual, Why, millis};
+pub use log::{CONTROL, start_log, start_worker_log, with_trace_id};
+pub use marks::{Mark, MarkKind};
+pub use metrics::Metrics;
+pub use record::{
+    ABANDONED, BACKEND_FAILED, ClientTimes, FrameRecord, Kept, Measures, Outcome, PaintTimes, ServedBy, Span, Spans,
+};
+pub use recorder::{SessionRecorder, SessionSummary};
+pub use stage::{Side, Stage};
+pub use trace::{FrameTrace, TraceStart, epoch_micros};
 
-pub use metrics::{Metrics, Outcome};
-pub use trace::{FrameTrace, Stage, epoch_micros, timed};
+use crate::config::TelemetrySettings;
+use export::Exporter;
+use marks::Marks;
+use pictures::Pictures;
+pub use pictures::Taken;
+use policy::Policy;
+use recorder::Recorder;
 
-/// The filter of the log that was started.
-static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+/// Everything that the server tells, but for the log.
+#[derive(Default)]
+pub struct Telemetry {
+    /// Counts.
+    pub metrics: Metrics,
+    recorder: Recorder,
+    marks: Marks,
+    pictures: Pictures,
+    exporter: Exporter,
+    policy: RwLock<Policy>,
+}
 
-/// Starts the log on stderr. `directives` is what `telemetry.log` says; `RUST_LOG` wins over it.
-pub fn start_log(directives: &str) -> Result<(), String> {
-    let (filter, handle) = reload::Layer::new(filter(directives)?);
-    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
-    // A second start, in a test, changes nothing.
-    if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
-        let _ = FILTER.set(handle);
+impl Telemetry {
+    /// For a server: its traces are exported, and those for whose end nobody can wait any longer end.
+    pub fn start(settings: &TelemetrySettings) -> Arc<Self> {
+        let telemetry = Arc::new(Self::default());
+        telemetry.exporter.start(&telemetry);
+        telemetry.take_over(settings);
+        log::export_spans_by(&telemetry);
+        telemetry
     }
-    Ok(())
-}
 
-/// Starts the log of a worker process: JSON on stderr, which the server reads and hands to its own log.
-pub fn start_worker_log() {
-    let directives = std::env::var("SEGUE_WORKER_LOG").unwrap_or_default();
-    let lines = fmt::layer().json().without_time().with_writer(std::io::stderr);
-    let filter = EnvFilter::try_new(directives).unwrap_or_default();
-    // There is none yet in this process.
-    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
-}
-
-/// Changes which lines the log has.
-pub fn change_log(directives: &str) -> Result<(), String> {
-    let Some(handle) = FILTER.get() else { return Ok(()) };
-    if std::env::var_os("RUST_LOG").is_some() {
-        tracing::warn!("RUST_LOG is set and wins over telemetry.log");
+    /// Takes over what a new profile says.
+    pub fn change(&self, settings: &TelemetrySettings) {
+        if let Err(error) = log::change_log(&settings.log, settings.log_format) {
+            tracing::error!(error, "The log keeps its filter");
+        }
+        self.take_over(settings);
     }
-    handle.reload(filter(directives)?).map_err(|error| error.to_string())
-}
 
-fn filter(directives: &str) -> Result<EnvFilter, String> {
-    let from_environment = std::env::var("RUST_LOG");
-    let directives = from_environment.as_deref().unwrap_or(directives);
-    EnvFilter::builder().with_regex(false).parse(directives).map_err(|error| format!("telemetry.log: {error}"))
+    fn take_over(&self, settings: &TelemetrySettings) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Policy::from(&settings.traces);
+        self.exporter.change(settings);
+    }
+
+    /// The recorder of a session that begins; 0 is for single pictures.
+    pub fn session(self: &Arc<Self>, number: u64) -> Arc<SessionRecorder> {
+        self.recorder.open(number, self)
+    }
+
+    /// Every frame that the flight recorder holds, in no order.
+    pub fn frames(&self) -> Vec<FrameRecord> {
+        self.recorder.frames()
+    }
+
+    /// The sessions that the flight recorder knows, the newest first.
+    pub fn sessions(&self) -> Vec<SessionSummary> {
+        self.recorder.sessions()
+    }
+
+    /// Notes something that explains what happened to frames around it.
+    pub fn mark(&self, mark: Mark) {
+        self.marks.add(mark);
+    }
+
+    /// What was noted, the newest first.
+    pub fn marks(&self) -> Vec<Mark> {
+        self.marks.newest_first()
+    }
+
+    /// Takes the picture of a frame along, if somebody captures.
+    pub fn take_picture(&self, trace_id: [u8; 16], picture: &[u8]) {
+        self.pictures.take(trace_id, picture);
+    }
+
+    /// Takes pictures along for so long. `None` when somebody else does.
+    pub async fn capture(&self, duration: Duration) -> Option<Taken> {
+        self.pictures.capture(duration).await
+    }
+
+    /// A frame is slow that takes as long.
+    pub fn slow_micros(&self) -> u32 {
+        self.policy().slow_micros
+    }
+
+    /// Exports what is still waiting, as far as that is done in time.
+    pub async fn flush(&self, patience: Duration) {
+        self.recorder.settle_overdue();
+        self.exporter.flush(patience).await;
+    }
+
+    fn policy(&self) -> Policy {
+        *self.policy.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn export(&self, record: &FrameRecord) {
+        self.exporter.send_frame(record);
+    }
 }

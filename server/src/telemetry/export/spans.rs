@@ -1,0 +1,189 @@
+//! From the record of a frame to the spans of its trace: the client's span at the top, or else the server's; below it
+//! the browser's stages, the network's, and the server's span with the server's own stages and the backend's call.
+
+use std::{
+    borrow::Cow,
+    sync::LazyLock,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use opentelemetry::{
+    InstrumentationScope, KeyValue, SpanId, TraceFlags, TraceId,
+    trace::{SpanContext, SpanKind, Status, TraceState},
+};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
+
+use crate::telemetry::{FrameRecord, Outcome, Side, Span};
+
+static SCOPES: LazyLock<[InstrumentationScope; 4]> = LazyLock::new(|| {
+    [Side::Browser, Side::Network, Side::Server, Side::Plugin].map(|side| {
+        let name = format!("segue.{}", side.name());
+        InstrumentationScope::builder(name).with_version(env!("CARGO_PKG_VERSION")).build()
+    })
+});
+
+fn scope(side: Side) -> InstrumentationScope {
+    SCOPES[side as usize].clone()
+}
+
+/// Spans that are made beside one for each stage: the frame's, the server's and the call's.
+const GROUPS: usize = 3;
+
+/// How many spans a frame has, at most.
+pub(super) fn count(record: &FrameRecord) -> usize {
+    record.spans.iter().count() + GROUPS
+}
+
+/// Appends the spans of a frame's trace.
+pub(super) fn build(record: &FrameRecord, out: &mut Vec<SpanData>) {
+    Builder { record, ids: uuid::Uuid::new_v4().as_u128() as u64, made: 0 }.build(out);
+}
+
+struct Builder<'a> {
+    record: &'a FrameRecord,
+    ids: u64,
+    made: u64,
+}
+
+impl Builder<'_> {
+    fn build(mut self, out: &mut Vec<SpanData>) {
+        let record = self.record;
+        let of = |wanted: fn(Side) -> bool| record.spans.iter().filter(move |(stage, _)| wanted(stage.side()));
+        let has_client = of(|side| side == Side::Browser).next().is_some();
+        let parent = SpanId::from_bytes(record.parent_id);
+        // 1. The client's span of the frame. A session's client leaves it to us to export; of a posted picture it is
+        //    the caller's own.
+        let is_ours = record.session != 0 && has_client;
+        let frame = match (is_ours, record.parent_id == [0; 8]) {
+            (true, true) => self.next_id(),
+            _ => parent,
+        };
+        if is_ours {
+            let mut span = self.span("frame", Side::Browser, frame, SpanId::INVALID, record.spans.whole());
+            span.span_kind = SpanKind::Client;
+            self.describe(&mut span);
+            out.push(span);
+        }
+        // 2. The server's span.
+        let server = self.next_id();
+        let whole = cover(of(|side| matches!(side, Side::Server | Side::Plugin)).map(|(_, span)| span));
+        let mut span = self.span("segment", Side::Server, server, frame, whole);
+        span.span_kind = SpanKind::Server;
+        span.parent_span_is_remote = frame != SpanId::INVALID;
+        self.describe(&mut span);
+        out.push(span);
+        // 3. The backend's call.
+        let call = self.next_id();
+        if of(|side| side == Side::Plugin).next().is_some() {
+            let mut span = self.span(
+                "plugin",
+                Side::Plugin,
+                call,
+                server,
+                cover(of(|side| side == Side::Plugin).map(|(_, span)| span)),
+            );
+            if let Some(served_by) = &record.served_by {
+                span.attributes.push(KeyValue::new("segue.backend", served_by.backend.clone()));
+                span.attributes.push(KeyValue::new("segue.plugin_build", served_by.build.clone()));
+            }
+            out.push(span);
+        }
+        // 4. The stages, each below what it is a part of.
+        for (stage, time) in record.spans.iter() {
+            let parent = match stage.side() {
+                Side::Browser | Side::Network => frame,
+                Side::Server => server,
+                Side::Plugin => call,
+            };
+            let id = self.next_id();
+            out.push(self.span(stage.name(), stage.side(), id, parent, time));
+        }
+    }
+
+    fn span(&self, name: &'static str, side: Side, id: SpanId, parent: SpanId, time: Span) -> SpanData {
+        let record = self.record;
+        let start = self.at(time.start_micros);
+        SpanData {
+            span_context: SpanContext::new(
+                TraceId::from_bytes(record.trace_id),
+                id,
+                TraceFlags::SAMPLED,
+                false,
+                TraceState::NONE,
+            ),
+            parent_span_id: parent,
+            parent_span_is_remote: false,
+            span_kind: SpanKind::Internal,
+            name: Cow::Borrowed(name),
+            start_time: start,
+            end_time: start + Duration::from_micros(time.duration_micros.into()),
+            attributes: Vec::new(),
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status: Status::Unset,
+            instrumentation_scope: scope(side),
+        }
+    }
+
+    /// All that is known of the frame.
+    fn describe(&self, span: &mut SpanData) {
+        let record = self.record;
+        let number = |name: &'static str, value: u32| KeyValue::new(name, i64::from(value));
+        let (outcome, reason) = record.outcome.names();
+        let (measures, attributes) = (&record.measures, &mut span.attributes);
+        attributes.push(KeyValue::new("segue.session", record.session.cast_signed()));
+        attributes.push(number("segue.frame_id", record.frame_id));
+        attributes.push(KeyValue::new("segue.mode", record.mode.to_string()));
+        attributes.push(number("segue.generation", record.generation));
+        attributes.push(KeyValue::new("segue.outcome", outcome));
+        if let Some(kept) = record.kept {
+            attributes.push(KeyValue::new("segue.kept", kept.name()));
+        }
+        if let Some(served_by) = &record.served_by {
+            attributes.push(KeyValue::new("segue.model", served_by.model.clone()));
+            attributes.push(KeyValue::new("segue.backend", served_by.backend.clone()));
+            attributes.push(KeyValue::new("segue.plugin_build", served_by.build.clone()));
+        }
+        attributes.push(number("segue.frame_len_bytes", measures.frame_len_bytes));
+        attributes.push(number("segue.result_len_bytes", measures.result_len_bytes));
+        attributes.push(number("segue.frame_width_px", measures.frame_size_px.0));
+        attributes.push(number("segue.frame_height_px", measures.frame_size_px.1));
+        attributes.push(number("segue.mask_width_px", measures.mask_size_px.0));
+        attributes.push(number("segue.mask_height_px", measures.mask_size_px.1));
+        attributes.push(number("segue.jpeg_quality", measures.jpeg_quality.into()));
+        attributes.push(number("segue.in_flight", measures.in_flight));
+        attributes.push(number("segue.queue_depth", measures.queue_depth));
+        if let Some(error) = record.clock_error_micros {
+            attributes.push(number("segue.clock_error_micros", error));
+        }
+        if let Outcome::Dropped(_) = record.outcome {
+            attributes.push(KeyValue::new("segue.reason", reason));
+            span.status = Status::error(record.message.to_string());
+        }
+    }
+
+    fn at(&self, micros: i32) -> SystemTime {
+        UNIX_EPOCH + Duration::from_micros(self.record.received_at_micros.saturating_add_signed(micros.into()))
+    }
+
+    fn next_id(&mut self) -> SpanId {
+        self.made += 1;
+        // Odd steps visit every number; zero is no id.
+        let id = self.ids.wrapping_add(self.made.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        SpanId::from(id.max(1))
+    }
+}
+
+/// From the first begin to the last end.
+fn cover(spans: impl Iterator<Item = Span>) -> Span {
+    let (mut start, mut end) = (i32::MAX, i32::MIN);
+    for span in spans {
+        start = start.min(span.start_micros);
+        end = end.max(span.end_micros());
+    }
+    match start <= end {
+        true => Span { start_micros: start, duration_micros: end.abs_diff(start) },
+        false => Span::default(),
+    }
+}
