@@ -49,7 +49,7 @@ export function showCapsule(capsule) {
   const { capturedAt, seconds, generation, profile, modes } = capsule.facts;
   const when = new Date(capturedAt);
   const time = Number.isNaN(when.getTime()) ? capturedAt : when.toLocaleString();
-  find('capsule-text').textContent = `${capsule.name}: ${counted(seconds, 'second')} up to ${time}, generation ${generation}. Nothing here is live.`;
+  find('capsule-text').textContent = `${capsule.name}: ${counted(seconds, 'second')} up to ${time}, generation ${generation}. Nothing here is live, and the diagnosis is of all its frames.`;
   find('capsule-facts').textContent = JSON.stringify({ profile, modes }, null, 2);
 }
 

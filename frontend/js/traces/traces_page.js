@@ -189,6 +189,7 @@ export class TracesPage {
     this.#open.setSource(capsule ?? this.#live);
     this.#samples.setSource(capsule ?? this.#live);
     this.#feed.setSource(capsule ?? this.#live);
+    this.#lanes.restart();
     const { isFollowing, layout } = this.#state;
     this.#change({ ...START, isFollowing, layout });
   }
