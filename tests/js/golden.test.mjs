@@ -88,6 +88,17 @@ describe('masks are decoded', () => {
     });
   }
 
+  test('a mask waits for the one before it, and says when its own decoding begins', async () => {
+    const decoder = new MaskDecoder();
+    const whole = golden.masks.find((mask) => mask.name === 'a_disc');
+    const events = [];
+    const decode = (name) => decoder.decode(resultOf(whole), whole.classes, () => events.push(`${name} begins`)).then(() => events.push(`${name} is done`));
+    await Promise.all([decode('first'), decode('second')]);
+    assert.equal(events[0], 'first begins');
+    assert.deepEqual(events.slice(1, 3).sort(), ['first is done', 'second begins']);
+    assert.equal(events[3], 'second is done');
+  });
+
   test('a delta after a mask that did not decode is refused', async () => {
     const decoder = new MaskDecoder();
     const delta = golden.masks.find((mask) => mask.name === 'the_disc_moved_as_a_delta');

@@ -324,13 +324,41 @@ describe('mode, view and clock', () => {
     const { clock, server, session } = stageSet();
     server.greet();
     const decoded = next(session.resultDecoded);
-    const { frameId } = session.sendFrame(encodedFrame(clock));
+    const captured = encodedFrame(clock);
+    const { frameId } = session.sendFrame({ ...captured, capturedAt: captured.startedAt - 2000 });
+    clock.advance(20);
     server.answer(frameId);
     const painted = await decoded;
     clock.advance(5);
     session.reportPaint(painted, clock.micros());
     const now = clock.micros();
-    const expected = { type: 'paint', frame_id: frameId, received_at: now - 5000, decoded_at: now - 5000, painted_at: now };
-    assert.deepEqual(server.socket.textsOf('paint'), [expected]);
+    const client = { encode_started_at: now - 25_000, received_at: now - 5000, decode_started_at: now - 5000, decoded_at: now - 5000 };
+    assert.deepEqual(server.socket.textsOf('paint'), [{ type: 'paint', frame_id: frameId, ...client, painted_at: now }]);
+  });
+
+  test('the paint of a frame that was given up leaves out what is not known of it', async () => {
+    const { server, session } = stageSet();
+    server.greet();
+    const decoded = next(session.resultDecoded);
+    server.answer(4711);
+    session.reportPaint(await decoded, 1);
+    assert.equal('encode_started_at' in server.socket.textsOf('paint')[0], false);
+  });
+});
+
+describe('traces', () => {
+  const flagsOf = (frame) => frame[2];
+
+  test('the frame after the wish asks for its trace to be kept, and no other', () => {
+    const { clock, server, session } = stageSet();
+    server.greet();
+    const asked = collect(session.traceAsked);
+    session.sendFrame(encodedFrame(clock));
+    session.keepNextTrace();
+    session.keepNextTrace();
+    session.sendFrame(encodedFrame(clock));
+    session.sendFrame(encodedFrame(clock));
+    assert.deepEqual(server.socket.frames.map(flagsOf), [0, 1, 0]);
+    assert.deepEqual(asked, [Buffer.from(server.socket.frames[1].subarray(24, 40)).toString('hex')]);
   });
 });

@@ -1,8 +1,9 @@
 /**
  * @import { Clock } from '../core/clock.js'
  * @import { Connection } from '../core/connection.js'
+ * @import { DecodedResult } from '../core/decoded_result.js'
  * @import { FrameStats } from '../core/frame_stats.js'
- * @import { DecodedResult, Session } from '../core/session.js'
+ * @import { Session } from '../core/session.js'
  * @import { CameraProblem } from './camera.js'
  * @import { View } from './views/all_views.js'
  */
@@ -97,6 +98,7 @@ export class Page {
     );
     this.#startButton.addEventListener('click', () => this.toggle());
     find('retry').addEventListener('click', () => this.#connection.retryNow());
+    find('keep-trace').addEventListener('click', () => this.#keepTrace());
     find('help-open').addEventListener('click', () => this.#help.showModal());
     find('help-close').addEventListener('click', () => this.#help.close());
     this.#mirrorBox.addEventListener('change', () => this.#stage.setMirrored(this.#mirrorBox.checked));
@@ -107,6 +109,7 @@ export class Page {
       toggle: () => this.toggle(),
       mirror: () => this.#mirrorBox.click(),
       nextView: () => viewMenu.next(),
+      keepTrace: () => this.#keepTrace(),
       help: () => this.#help.showModal(),
       mode: (position) => modeMenu.choose(position),
     });
@@ -127,8 +130,16 @@ export class Page {
       this.#failure = message;
     });
     session.noticed.subscribe(({ message, code }) => this.#toast.show(message || code));
+    session.traceAsked.subscribe((traceId) => {
+      this.#toast.show('This frame’s trace is kept.', { text: 'See where its time went', href: `/traces?trace=${traceId}` });
+    });
     document.addEventListener('visibilitychange', () => this.#settle());
     setInterval(() => this.#settle(), REFRESH_MILLIS);
+  }
+
+  #keepTrace() {
+    this.#session.keepNextTrace();
+    if (!this.#capture) this.#toast.show('The trace of the first frame will be kept. Press Start to send it.');
   }
 
   /** Brings the camera to what is wanted now. A server that is away for long does not keep it on. */

@@ -3,6 +3,7 @@
  * @property {() => void} toggle
  * @property {() => void} mirror
  * @property {() => void} nextView
+ * @property {() => void} keepTrace
  * @property {() => void} help
  * @property {(position: number) => void} mode
  */
@@ -39,6 +40,7 @@ export class Shortcuts {
     } else if (key >= '1' && key <= '9') this.#actions.mode(Number(key));
     else if (key === 'm') this.#actions.mirror();
     else if (key === 'v') this.#actions.nextView();
+    else if (key === 'k') this.#actions.keepTrace();
     else if (key === '?') this.#actions.help();
   }
 }

@@ -1,6 +1,6 @@
 /**
+ * @import { DecodedResult } from '../core/decoded_result.js'
  * @import { Mode } from '../core/messages.js'
- * @import { DecodedResult } from '../core/session.js'
  * @import { View } from './views/all_views.js'
  */
 

@@ -64,3 +64,12 @@ export function number(fields, key) {
 export function list(value) {
   return Array.isArray(value) ? value : [];
 }
+
+/**
+ * @param {Record<string, unknown>} fields
+ * @param {string} key
+ * @returns {number} 0 where there is none.
+ */
+export function optionalNumber(fields, key) {
+  return fields[key] == null ? 0 : number(fields, key);
+}

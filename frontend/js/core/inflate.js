@@ -13,7 +13,7 @@ export async function inflate(compressed, maxBytes) {
   const fed = writer.write(compressed).then(() => writer.close());
   fed.catch(() => {}); // The reader meets the same error.
   try {
-    return await readAll(stream.readable.getReader(), maxBytes);
+    return await readUpTo(stream.readable.getReader(), maxBytes, 'the compressed mask');
   } catch (cause) {
     if (cause instanceof ProtocolError) throw cause;
     throw new ProtocolError('the compressed mask is damaged', { cause });
@@ -23,15 +23,16 @@ export async function inflate(compressed, maxBytes) {
 /**
  * @param {ReadableStreamDefaultReader<Uint8Array>} reader
  * @param {number} maxBytes
+ * @param {string} name What it is, for the complaint.
  */
-async function readAll(reader, maxBytes) {
+export async function readUpTo(reader, maxBytes, name) {
   const chunks = [];
   let total = 0;
   for (let part = await reader.read(); !part.done; part = await reader.read()) {
     total += part.value.byteLength;
     if (total > maxBytes) {
       reader.cancel().catch(() => {});
-      throw new ProtocolError(`the compressed mask holds more than ${maxBytes} bytes`);
+      throw new ProtocolError(`${name} holds more than ${maxBytes} bytes`);
     }
     chunks.push(part.value);
   }

@@ -20,10 +20,14 @@ export class MaskDecoder {
   /**
    * @param {Result} result
    * @param {number} classCount Ids of the result's mode go from 0 to below this.
+   * @param {() => void} [onBegin] Called when its turn has come: results wait for those before them.
    * @returns {Promise<Mask>} Fails with a ProtocolError; the next whole mask decodes again.
    */
-  decode(result, classCount) {
-    const decoded = this.#last.then(() => this.#decode(result, classCount));
+  decode(result, classCount, onBegin = () => {}) {
+    const decoded = this.#last.then(() => {
+      onBegin();
+      return this.#decode(result, classCount);
+    });
     this.#last = decoded.catch(() => (this.#previous = null));
     return decoded;
   }

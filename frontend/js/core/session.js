@@ -1,29 +1,23 @@
 /**
  * @import { Clock } from './clock.js'
  * @import { Connection } from './connection.js'
+ * @import { DecodedResult } from './decoded_result.js'
  * @import { EncodedFrame } from './frame_pump.js'
- * @import { Mask } from './mask.js'
- * @import { Dropped, Limits, Mode, ModeChanged, ServerMessage } from './messages.js'
+ * @import { Dropped, Limits, ModeChanged, ServerMessage } from './messages.js'
  * @import { Result } from './wire.js'
- *
- * @typedef {object} DecodedResult
- * @property {Result} result
- * @property {Mask} mask
- * @property {Mode} mode
- * @property {number} capturedAt
- * @property {number} receivedAt
- * @property {number} decodedAt
  *
  * @typedef {{ code: string, message: string }} Notice
  */
 
 import { ClockSync } from './clock_sync.js';
+import { paintMessage } from './decoded_result.js';
 import { InFlight } from './in_flight.js';
 import { MaskDecoder } from './mask_decoder.js';
 import { readMessage } from './messages.js';
 import { ModeChoice } from './mode_choice.js';
 import { ProtocolError } from './protocol_error.js';
 import { Signal } from './signal.js';
+import { idInHex, TraceIds } from './trace_ids.js';
 import { readResult, writeFrame } from './wire.js';
 
 const TICK_MILLIS = 1000;
@@ -45,6 +39,8 @@ export class Session {
   frameDropped = new Signal();
   /** @type {Signal<Notice>} */
   noticed = new Signal();
+  /** @type {Signal<string>} The id of a trace that the server was asked to keep; its frame was sent. */
+  traceAsked = new Signal();
   /** The server said anew what it is configured to: limits or modes, pushed or in a hello. @type {Signal<void>} */
   configured = new Signal();
 
@@ -59,6 +55,7 @@ export class Session {
   #clock;
   #inFlight = new InFlight();
   #decoder = new MaskDecoder();
+  #traceIds = new TraceIds();
   #undecoded = 0;
   #nextFrameId = 1;
   #softEdge = true;
@@ -112,6 +109,11 @@ export class Session {
     if (this.isOpen) this.#sendView();
   }
 
+  /** The trace of the frame that is sent next is to be kept. */
+  keepNextTrace() {
+    this.#traceIds.keepNext();
+  }
+
   /**
    * @param {EncodedFrame} frame
    * @returns {{ frameId: number, sentBytes: number }}
@@ -119,7 +121,7 @@ export class Session {
   sendFrame(frame) {
     const frameId = this.#nextFrameId;
     this.#nextFrameId = (frameId + 1) >>> 0;
-    const random = crypto.getRandomValues(new Uint8Array(24));
+    const trace = this.#traceIds.next();
     const sentAt = this.#clock.micros();
     const message = writeFrame(
       {
@@ -127,14 +129,13 @@ export class Session {
         capturedAt: frame.capturedAt,
         encodeMicros: frame.encodedAt - frame.capturedAt,
         sendDelayMicros: sentAt - frame.encodedAt,
-        traceId: random.subarray(0, 16),
-        spanId: random.subarray(16),
-        keepTrace: false,
+        ...trace,
       },
       frame.jpeg,
     );
-    this.#inFlight.add(frameId, sentAt);
+    this.#inFlight.add(frameId, { sentAt, encodeStartedAt: frame.startedAt });
     this.#connection.send(message);
+    if (trace.keepTrace) this.traceAsked.emit(idInHex(trace.traceId));
     return { frameId, sentBytes: message.byteLength };
   }
 
@@ -144,9 +145,8 @@ export class Session {
    * @param {DecodedResult} decoded
    * @param {number} paintedAt
    */
-  reportPaint({ result, receivedAt, decodedAt }, paintedAt) {
-    if (!this.isOpen) return;
-    this.#say({ type: 'paint', frame_id: result.frameId, received_at: receivedAt, decoded_at: decodedAt, painted_at: paintedAt });
+  reportPaint(decoded, paintedAt) {
+    if (this.isOpen) this.#say(paintMessage(decoded, paintedAt));
   }
 
   /** @param {string | ArrayBuffer} message */
@@ -219,7 +219,8 @@ export class Session {
   #accept(result, messageBytes) {
     const receivedAt = this.#heardAt;
     const decoder = this.#decoder;
-    this.#inFlight.settle(result.frameId);
+    const encodeStartedAt = this.#inFlight.settle(result.frameId)?.encodeStartedAt;
+    let decodeStartedAt = receivedAt;
     this.resultArrived.emit(messageBytes);
     this.#undecoded += 1;
     if (result.generation !== this.generation) {
@@ -228,11 +229,11 @@ export class Session {
     }
     const mode = this.modes.at(result.modeIndex);
     decoder
-      .decode(result, mode ? mode.labels.length : 0)
+      .decode(result, mode ? mode.labels.length : 0, () => (decodeStartedAt = this.#clock.micros()))
       .then((mask) => {
         if (!mode || decoder !== this.#decoder) return;
-        const decodedAt = this.#clock.micros();
-        this.resultDecoded.emit({ result, mask, mode, capturedAt: Number(result.capturedAt), receivedAt, decodedAt });
+        const times = { capturedAt: Number(result.capturedAt), encodeStartedAt, receivedAt, decodeStartedAt, decodedAt: this.#clock.micros() };
+        this.resultDecoded.emit({ result, mask, mode, ...times });
       })
       .catch((error) => {
         if (decoder !== this.#decoder) return;

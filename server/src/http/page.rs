@@ -19,6 +19,7 @@ const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src '
 pub(super) async fn file(uri: Uri, headers: HeaderMap) -> Response {
     let path = match uri.path().trim_start_matches('/') {
         "" => "index.html",
+        "traces" => "traces.html",
         path => path,
     };
     let Some(file) = Files::get(path) else {
