@@ -51,6 +51,8 @@ pub struct Diagnosis {
 pub struct Cause {
     /// The stage; empty when the frames were dropped.
     pub stage: &'static str,
+    /// The reason of the drops; empty when the frames were slow.
+    pub reason: &'static str,
     /// How many frames.
     pub frames: usize,
     /// What it cost the typical one of them.
@@ -85,7 +87,7 @@ impl Usual {
         let typical = self.0.get(&record.mode).cloned().unwrap_or_default();
         let took = |stage: Stage| record.spans.get(stage).map_or(0, |span| span.duration_micros);
         let extra = |stage: Stage| took(stage).saturating_sub(typical.stages[stage as usize]);
-        let longest = Stage::ALL.into_iter().max_by_key(|&stage| took(stage)).filter(|&stage| took(stage) > 0);
+        let longest = longest(record).map(|(stage, _)| stage);
         if let Outcome::Dropped(reason) = record.outcome {
             let waited = longest.map_or_else(String::new, |stage| {
                 format!(" Its longest stage was {} ({}): {}.", stage.words(), stage.name(), millis(took(stage)))
@@ -127,10 +129,10 @@ impl Usual {
             let cost = if why.stands_out { why.extra_micros } else { record.total_micros() };
             found.entry(key).or_default().push((cost, why));
         }
-        let mut causes: Vec<_> = found.into_values().map(cause).collect();
+        let mut causes: Vec<_> = found.into_iter().map(cause).collect();
         causes.sort_by_key(|cause| std::cmp::Reverse(cause.weight));
         let is_fine = !is_grave && slow as f64 <= frames.len() as f64 * OUTLIERS_BORNE;
-        let text = summary(frames.len(), slow, typical.map(|record| self.why(record).text), typical_micros, &causes);
+        let text = summary(frames.len(), slow, typical.map(|record| **record), &causes);
         Diagnosis { frames: frames.len(), slow, typical_micros, is_fine, text, causes }
     }
 }
@@ -142,8 +144,9 @@ impl Typical {
             if values.is_empty() { 0 } else { *values.select_nth_unstable(middle).1 }
         };
         let of_stage = |stage: Stage| {
-            let spans = records.iter().filter_map(|record| record.spans.get(stage));
-            median(spans.map(|span| span.duration_micros).collect())
+            // What most frames don't go through usually takes nothing.
+            let spans = records.iter().map(|record| record.spans.get(stage));
+            median(spans.map(|span| span.map_or(0, |span| span.duration_micros)).collect())
         };
         Self {
             stages: Stage::ALL.map(of_stage),
@@ -152,28 +155,45 @@ impl Typical {
     }
 }
 
-fn cause(mut frames: Vec<(u32, Why)>) -> Cause {
+fn cause((key, mut frames): (&'static str, Vec<(u32, Why)>)) -> Cause {
     frames.sort_by_key(|(cost, _)| *cost);
     let weight = frames.iter().map(|(cost, _)| u64::from(*cost)).sum();
     let count = frames.len();
     let extra_micros = frames[count / 2].0;
+    let stage = Stage::ALL.into_iter().find(|stage| stage.name() == key);
+    let reason = if stage.is_some() { "" } else { key };
     // There is one at least, or there would be no cause.
-    let worst = frames.pop().map(|(_, why)| why);
-    let (stage, text) = worst.map_or(("", String::new()), |why| (why.stage, why.text));
-    Cause { stage, frames: count, extra_micros, text, weight }
+    let text = frames.pop().map_or_else(String::new, |(_, worst)| worst.text);
+    Cause { stage: stage.map_or("", Stage::name), reason, frames: count, extra_micros, text, weight }
 }
 
-fn summary(frames: usize, slow: usize, typical: Option<String>, typical_micros: u32, causes: &[Cause]) -> String {
+fn summary(frames: usize, slow: usize, typical: Option<&FrameRecord>, causes: &[Cause]) -> String {
     if frames == 0 {
         return "No frame was recorded.".into();
     }
-    let usual = match typical {
-        Some(text) => format!("A frame typically takes {}. {text}", millis(typical_micros)),
+    let usual = match typical.and_then(|record| Some((record, longest(record)?))) {
+        Some((record, (stage, took))) => format!(
+            "A frame typically takes {}, most of it ({}) for {} ({}).",
+            millis(record.total_micros()),
+            millis(took),
+            stage.words(),
+            stage.name()
+        ),
         None => "No frame was answered.".into(),
     };
     let Some(worst) = causes.first() else { return usual };
+    let by = match Stage::ALL.into_iter().find(|stage| stage.name() == worst.stage) {
+        Some(stage) => format!("by {} ({})", stage.words(), stage.name()),
+        None => format!("dropped as {}", worst.reason),
+    };
     let were = if slow == 1 { "was" } else { "were" };
-    format!("{slow} of {frames} frames {were} slow or dropped. {} of them: {} {usual}", worst.frames, worst.text)
+    let most = if worst.frames == slow { String::new() } else { format!("{} of them ", worst.frames) };
+    format!("{slow} of {frames} frames {were} slow or dropped, {most}{by}. {usual}")
+}
+
+/// The stage that most of a frame's time went to, and how much that is.
+fn longest(record: &FrameRecord) -> Option<(Stage, u32)> {
+    record.spans.iter().map(|(stage, span)| (stage, span.duration_micros)).max_by_key(|&(_, took)| took)
 }
 
 fn as_usual(record: &FrameRecord, longest: Stage, took: u32) -> String {
@@ -294,8 +314,7 @@ mod tests {
         let all: Vec<_> = frames.iter().collect();
         let diagnosis = Usual::of(&frames).diagnose(&all, 100_000);
         assert!(diagnosis.is_fine && diagnosis.causes.is_empty());
-        let expected = "A frame typically takes 24 ms. Most of it, 12 ms of 24 ms, goes to the backend's network \
-            (plugin.infer), as usual.";
+        let expected = "A frame typically takes 24 ms, most of it (12 ms) for the backend's network (plugin.infer).";
         assert_eq!(diagnosis.text, expected);
     }
 }

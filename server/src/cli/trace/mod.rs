@@ -255,7 +255,7 @@ fn print_check(document: &Value) {
     println!("{}", text(&diagnosis["text"]));
     for cause in diagnosis["causes"].as_array().into_iter().flatten() {
         let stage = match text(&cause["stage"]) {
-            "" => "dropped",
+            "" => text(&cause["reason"]),
             stage => stage,
         };
         println!("  {:>5} x {stage:<18} {}", cause["frames"], text(&cause["text"]));
