@@ -21,7 +21,7 @@ use std::{
 
 pub use log::{CONTROL, start_log, start_worker_log, with_trace_id};
 pub use marks::{Mark, MarkKind};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, MetricsFormat, ModeNow, Now};
 pub use record::{
     ABANDONED, BACKEND_FAILED, ClientTimes, FrameRecord, Kept, Measures, Outcome, PaintTimes, ServedBy, Span, Spans,
 };
