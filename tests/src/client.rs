@@ -1,11 +1,14 @@
 //! A client of `segue.v2`, written from the protocol alone.
 
-use std::io::Read;
+use std::{
+    io::Read,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
@@ -140,6 +143,11 @@ fn decode_mask(payload: &[u8], pixels: usize) -> Result<Vec<u8>> {
     Ok(labels)
 }
 
+/// The client's clock.
+fn clock_micros() -> Result<u64> {
+    Ok(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?)
+}
+
 /// What the server sent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -184,6 +192,26 @@ impl Client {
     /// Sends a frame.
     pub async fn frame(&mut self, frame_id: u32, jpeg: &[u8]) -> Result<()> {
         self.binary(FrameFields::jpeg(frame_id).message(jpeg)).await
+    }
+
+    /// Sends a frame as the page does, with its times, waits for its result, and says that it was painted. The frame's trace
+    /// is `trace_id`, and it is to be kept.
+    pub async fn painted(&mut self, frame_id: u32, jpeg: &[u8], trace_id: [u8; 16]) -> Result<Decoded> {
+        let captured_at = clock_micros()? - 2_500;
+        let mut message = FrameFields { captured_at, ..FrameFields::jpeg(frame_id) }.message(jpeg);
+        message[2] = 1;
+        message[16..20].copy_from_slice(&2_000_u32.to_le_bytes());
+        message[20..24].copy_from_slice(&500_u32.to_le_bytes());
+        message[24..40].copy_from_slice(&trace_id);
+        self.binary(message).await?;
+        let result = self.result().await?;
+        let at = clock_micros()?;
+        self.text(json!({
+            "type": "paint", "frame_id": frame_id, "encode_started_at": captured_at + 300,
+            "received_at": at, "decode_started_at": at + 100, "decoded_at": at + 700, "painted_at": at + 5_000,
+        }))
+        .await?;
+        Ok(result)
     }
 
     /// Sends any binary message.

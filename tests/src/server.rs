@@ -86,6 +86,13 @@ impl Server {
         Ok((answer.status().as_u16(), answer.body_mut().read_to_string()?))
     }
 
+    /// All metrics, as `accept` wants them, and their media type.
+    pub fn metrics(&self, accept: &str) -> Result<(String, String)> {
+        let mut answer = agent().get(self.url("/metrics")).header("accept", accept).call()?;
+        let kind = answer.headers()["content-type"].to_str()?.to_owned();
+        Ok((answer.body_mut().read_to_string()?, kind))
+    }
+
     /// The body at `path` for whoever holds `token`, and the status.
     pub fn get_as(&self, token: &str, path: &str) -> Result<(u16, String)> {
         let request = agent().get(self.url(path)).header("authorization", format!("Bearer {token}"));

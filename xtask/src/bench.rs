@@ -24,6 +24,8 @@ pub(crate) enum Subject {
     Containment,
     /// New builds of a plugin under load: frames, gaps and memory
     Swap,
+    /// What it costs a frame to be recorded, counted and exported
+    Telemetry,
     /// From the edit of a profile to the limits at every client
     Reload,
 }
@@ -65,6 +67,7 @@ impl Subject {
                 build_misbehaving()?;
                 cargo_bench("segue", "isolation")
             }
+            Self::Telemetry => cargo_bench("segue", "telemetry"),
             Self::Containment => {
                 build_misbehaving()?;
                 let mut command = cargo_bench("segue-tests", "containment");

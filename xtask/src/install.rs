@@ -14,8 +14,20 @@ const PROGRAMS: [(&str, &str); 4] = [("chromium", "chromium"), ("ffmpeg", "ffmpe
 
 /// Chromium, ffmpeg, Vim and a C++ compiler, from Debian's packages.
 pub(crate) fn debian_packages() -> Result<()> {
-    let missing = PROGRAMS.into_iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| package);
-    let missing: Vec<_> = missing.collect();
+    programs(&PROGRAMS, "the tests drive a browser, cut clips, edit profiles and build plugins with them")
+}
+
+/// Prometheus, and promtool with it, from Debian's packages.
+pub(crate) fn prometheus() -> Result<()> {
+    let programs_of_it = [("prometheus", "prometheus"), ("promtool", "prometheus")];
+    programs(&programs_of_it, "a test has it scrape the server")
+}
+
+/// Installs those that are not there, each from its package. `why` they are needed is told when that fails.
+fn programs(wanted: &[(&str, &'static str)], why: &str) -> Result<()> {
+    let mut missing: Vec<_> =
+        wanted.iter().filter(|(program, _)| !is_there(program)).map(|&(_, package)| package).collect();
+    missing.dedup();
     if missing.is_empty() {
         return Ok(());
     }
@@ -27,12 +39,7 @@ pub(crate) fn debian_packages() -> Result<()> {
             .args(["install", "-qq", "--no-install-recommends"])
             .args(&missing))
     };
-    install().with_context(|| {
-        format!(
-            "install {} by hand: the tests drive a browser, cut clips, edit profiles and build plugins with them",
-            missing.join(", ")
-        )
-    })
+    install().with_context(|| format!("install {} by hand: {why}", missing.join(", ")))
 }
 
 /// `ffmpeg` knows no `--version`, so the search path is asked.

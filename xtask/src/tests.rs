@@ -38,7 +38,7 @@ impl Step {
 }
 
 /// In the order in which a fault is told soonest.
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step::first("format", format),
     Step::first("typos", || run(&mut tool(install::typos()?))),
     Step::first("clippy", || {
@@ -50,6 +50,7 @@ const STEPS: [Step; 11] = [
     Step::first("page", || page_tests(&["npm", "run", "--silent", "unit"])),
     Step::first("rust", rust),
     Step::first("browser", browser),
+    Step::second("prometheus", prometheus),
     Step::second("candle", candle),
     Step::second("fuzz", || fuzz(&[], 30, Shown::Summary)),
 ];
@@ -129,6 +130,22 @@ fn rust() -> Result<()> {
         .args(["nextest", "run", "--workspace", "--no-fail-fast"])
         .env("SEGUE_BIN", program)
         .env("SEGUE_REQUIRE_WEIGHTS", "1"))
+}
+
+/// What an operator watches the server with: the rules by themselves, and then a real Prometheus beside a real server.
+fn prometheus() -> Result<()> {
+    install::prometheus()?;
+    install::nextest()?;
+    let watching = root().join("examples/observability");
+    for check in
+        [["check", "config", "prometheus.yml"], ["check", "rules", "alerts.yml"], ["test", "rules", "alerts_test.yml"]]
+    {
+        run(tool("promtool").args(check).current_dir(&watching))?;
+    }
+    let program = program()?;
+    run(tool("cargo")
+        .args(["nextest", "run", "--package", "segue-tests", "--test", "prometheus", "--run-ignored", "only"])
+        .env("SEGUE_BIN", program))
 }
 
 /// The networks on candle's tensors, which take a while to build: what runs on a GPU, on the processor.

@@ -2,12 +2,15 @@
 
 use axum::{
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::IntoResponse,
 };
 
 use super::App;
-use crate::model::ModeState;
+use crate::{
+    model::{Mode, ModeState},
+    telemetry::{MetricsFormat, ModeNow, Now},
+};
 
 pub(super) async fn alive() -> &'static str {
     "alive\n"
@@ -28,7 +31,42 @@ pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
     }
 }
 
-pub(super) async fn metrics(State(app): State<App>) -> impl IntoResponse {
-    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, OPEN_METRICS)], app.service.telemetry.metrics.text())
+pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> impl IntoResponse {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let format = MetricsFormat::accepted(accept);
+    let telemetry = &app.service.telemetry;
+    let modes = &app.service.configuration().modes;
+    let draining = app.service.registry.draining(modes);
+    let in_force = modes.all().iter().map(|mode| mode_now(mode, Some(state_name(&mode.state()))));
+    let modes = in_force.chain(draining.iter().map(|mode| mode_now(mode, None))).collect();
+    let now = Now { modes, slow_micros: telemetry.slow_micros() };
+    ([(header::CONTENT_TYPE, format.content_type())], telemetry.metrics.text(now, format))
+}
+
+/// As metrics have it: whoever watches wants to know more than clients do.
+fn state_name(state: &ModeState) -> &'static str {
+    match state {
+        ModeState::Loading => "loading",
+        ModeState::Ready(_) => "ready",
+        ModeState::Asleep => "asleep",
+        ModeState::Unavailable(fault) if fault.is_absence => "not_installed",
+        ModeState::Unavailable(_) => "unavailable",
+    }
+}
+
+fn mode_now(mode: &Mode, state: Option<&'static str>) -> ModeNow {
+    let loaded = match mode.state() {
+        ModeState::Ready(model) => Some(model),
+        ModeState::Loading | ModeState::Asleep | ModeState::Unavailable(_) => None,
+    };
+    ModeNow {
+        name: mode.name.clone(),
+        state,
+        model: mode.model.clone(),
+        backend: mode.backend.clone(),
+        build: mode.told().map(|(_, build)| build.clone()).unwrap_or_default(),
+        instances: loaded.as_ref().map_or(0, |model| model.instance_count),
+        waiting: loaded.as_ref().map_or(0, |model| model.waiting()),
+        workers: loaded.map(|model| model.workers()).unwrap_or_default(),
+    }
 }

@@ -27,7 +27,8 @@ pub struct LoadedModel {
     pub info: InstanceInfo,
     /// SHA-256 of the plugin's file.
     pub build: String,
-    pub(super) instance_count: usize,
+    /// How many instances it has.
+    pub instance_count: usize,
     missing: Missing,
     plugin: Build,
     spec: ModelSpec,
@@ -138,6 +139,16 @@ impl LoadedModel {
     /// Whether another mode may share it.
     pub(super) fn is_fit(&self) -> bool {
         !self.is_given_up.load(Ordering::Acquire)
+    }
+
+    /// How many frames wait for an instance.
+    pub fn waiting(&self) -> u32 {
+        self.waiting.load(Ordering::Acquire)
+    }
+
+    /// The worker processes of its instances; none when they run in this one.
+    pub fn workers(&self) -> Vec<u32> {
+        self.plugin.workers()
     }
 
     /// How long no frame had an instance.

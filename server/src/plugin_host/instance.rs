@@ -12,7 +12,7 @@ use super::{
     direct::Direct,
     find::PluginFile,
     open::{Library, OpenError},
-    worker::{SharedMemory, Worker, WorkerImage, WorkerLimits},
+    worker::{Running, SharedMemory, Worker, WorkerImage, WorkerLimits},
 };
 use crate::copies::Copies;
 
@@ -201,7 +201,15 @@ impl Build {
         let Some(limits) = limits else { return Ok(Self::InProcess(Library::open(file, copies)?)) };
         let copy = copies.keep(&file.path, &file.sha256)?;
         let (plugin, sha256) = (file.descriptor.name.clone(), file.sha256.clone());
-        Ok(Self::Process(Arc::new(WorkerImage { plugin, sha256, copy, limits })))
+        Ok(Self::Process(Arc::new(WorkerImage { plugin, sha256, copy, limits, running: Running::default() })))
+    }
+
+    /// Its worker processes that run now.
+    pub fn workers(&self) -> Vec<u32> {
+        match self {
+            Self::InProcess(_) => Vec::new(),
+            Self::Process(image) => image.running.all(),
+        }
     }
 
     /// SHA-256 of the plugin's file, in hex.

@@ -25,4 +25,4 @@ pub use instance::{
 pub use memory::{bound_arenas, give_back_memory};
 pub use open::{Library, OpenError};
 pub use trial::{Candidate, Heard, Trial};
-pub use worker::{WorkerImage, WorkerLimits, run_worker};
+pub use worker::{Running, WorkerImage, WorkerLimits, run_worker};

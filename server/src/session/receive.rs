@@ -63,7 +63,7 @@ async fn receive_frame(session: &Session, message: &Bytes) {
         Err(error) => return complain(session, "bad_message", &error).await,
     };
     session.received.fetch_add(1, Ordering::AcqRel);
-    session.service.telemetry.metrics.count_bytes("received", frame.payload.len());
+    session.service.telemetry.metrics.count_received(frame.payload.len());
     let configuration = session.configuration();
     let mode = session.mode();
     let mut trace = start_trace(session, &configuration, &frame, &mode);

@@ -89,7 +89,7 @@ fn finish(session: &Session, answer: Answer) -> (Message, Option<FrameTrace>) {
             return (Message::Text(session.drop_frame(trace, answer.frame_id, &error).into()), None);
         }
     };
-    session.service.telemetry.metrics.count_bytes("sent", mask.payload_len_bytes());
+    session.service.telemetry.metrics.count_sent(mask.payload_len_bytes());
     let header = ResultHeader {
         mode_index: answer.mode.index,
         frame_id: answer.frame_id,

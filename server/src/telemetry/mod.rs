@@ -24,7 +24,7 @@ use std::{
 pub use diagnosis::{Cause, Diagnosis, Usual, Why, millis};
 pub use log::{CONTROL, start_log, start_worker_log, with_trace_id};
 pub use marks::{Mark, MarkKind};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, MetricsFormat, ModeNow, Now};
 pub use record::{
     ABANDONED, BACKEND_FAILED, ClientTimes, FrameRecord, Kept, Measures, Outcome, PaintTimes, ServedBy, Slot, Span,
     Spans,

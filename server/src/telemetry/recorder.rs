@@ -140,10 +140,16 @@ impl SessionRecorder {
         self.telemetry.policy().keeps_from_the_start(record)
     }
 
+    /// A frame came that is to be answered in `mode`; it ends in [`Self::add`].
+    pub(super) fn began(&self, mode: &Arc<str>) {
+        self.telemetry.metrics.began(mode);
+    }
+
     /// Takes a frame whose way through the server has ended.
     pub(super) fn add(&self, mut record: FrameRecord) {
-        self.telemetry.metrics.observe(&record);
-        let capacity = self.telemetry.policy().frames_per_session;
+        let policy = self.telemetry.policy();
+        self.telemetry.metrics.observe(&record, policy.keeps(&record).is_some());
+        let capacity = policy.frames_per_session;
         let can_be_painted = record.outcome == Outcome::Answered && record.client.captured_at != 0 && self.is_open();
         let mut frames = lock(&self.frames);
         if !can_be_painted {

@@ -47,6 +47,7 @@ pub struct FrameTrace {
 impl FrameTrace {
     /// Starts now; it ends in `recorder`.
     pub fn start(recorder: &Arc<SessionRecorder>, start: TraceStart) -> Self {
+        recorder.began(&start.mode);
         let mut trace = Self::unrecorded(start);
         trace.record.session = recorder.session();
         trace.recorder = Some(Arc::clone(recorder));

@@ -94,6 +94,11 @@ impl Process {
         SharedCore { before }
     }
 
+    /// Its number.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Readable once it has ended.
     pub(super) fn end(&self) -> BorrowedFd<'_> {
         self.end.as_fd()

@@ -10,6 +10,7 @@
 mod child;
 pub(super) mod life;
 mod parent;
+mod running;
 pub(super) mod sandbox;
 pub(super) mod setup;
 mod shared;
@@ -21,6 +22,7 @@ use crate::copies::PrivateCopy;
 pub(super) use child::end_with_the_server;
 pub use child::run_worker;
 pub(super) use parent::Worker;
+pub use running::Running;
 pub(super) use shared::SharedMemory;
 
 /// What a worker process is started with.
@@ -34,6 +36,8 @@ pub struct WorkerImage {
     pub copy: Arc<PrivateCopy>,
     /// What it may use.
     pub limits: WorkerLimits,
+    /// The processes that were started with it and have not ended.
+    pub running: Running,
 }
 
 /// What a worker process may use.

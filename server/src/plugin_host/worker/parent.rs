@@ -16,6 +16,7 @@ use super::{
     SharedMemory, WorkerImage,
     child::BROKE_CONTRACT,
     life::Process,
+    running::Listed,
     setup::{self, Ready, Setup},
 };
 use crate::plugin_host::{
@@ -31,6 +32,8 @@ const STILL_WANTED: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// An instance in a process of its own.
 pub struct Worker {
+    // Before the process: a number that was given back may be another's.
+    _listed: Listed,
     process: Process,
     memory: Arc<SharedMemory>,
     request: OwnedFd,
@@ -74,6 +77,7 @@ impl Worker {
         check_info(&ready.info)?;
         tracing::debug!(plugin = image.plugin, confined = ready.confined, "Worker is ready");
         Ok(Self {
+            _listed: image.running.add(process.id()),
             process,
             memory: Arc::new(memory),
             request,

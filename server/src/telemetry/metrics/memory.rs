@@ -1,0 +1,9 @@
+//! How much memory processes hold.
+
+/// Memory of the process `id` (or of `self`) that is in RAM, in bytes; `None` when it has ended, or where there is no `/proc`.
+pub(super) fn resident_bytes(id: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes << 10)
+}
