@@ -5,18 +5,15 @@ import { Profiles } from './support/profiles.mjs';
 import { SegueServer } from './support/segue_server.mjs';
 import { CAMERA, Visitor } from './support/visitor.mjs';
 
-/** Someone at the traces page, in a browser beside the one whose frames it shows. */
+/** Someone at the traces page, in a window of their own beside the visitor's whose frames it shows. */
 class Hunter extends Visitor {
-  static async arrive(t, server, { path = '/traces', viewport } = {}) {
-    const { page: camera } = await Visitor.arrive(t, { server, camera: CAMERA.none, viewport });
-    const page = await camera.context().newPage();
-    if (viewport) await page.setViewportSize(viewport);
+  static async join({ server, page: theirs }, { path = '/traces', viewport = { width: 1280, height: 800 } } = {}) {
+    const page = await theirs.context().browser().newPage({ viewport });
     page.setDefaultTimeout(60_000);
     const hunter = new Hunter(server, page);
     await page.addInitScript(() => {
       document.addEventListener('securitypolicyviolation', (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
     });
-    await camera.close();
     await page.goto(new URL(path, server.url).href);
     return hunter;
   }
@@ -55,15 +52,15 @@ async function streamed(t, { masks = 40, ...options } = {}) {
   const visitor = await Visitor.arrive(t, { server });
   await visitor.goLive();
   await visitor.sees(masks);
-  return { server, visitor };
+  return visitor;
 }
 
 /** What chromium says of an answer that refuses something, and of a server that is away. */
 const isExpected = (text) => /status of 404|ERR_CONNECTION/.test(text);
 
 test('a frame that the camera sent can be followed from capture to paint', async (t) => {
-  const { server, visitor } = await streamed(t);
-  const hunter = await Hunter.arrive(t, server);
+  const visitor = await streamed(t);
+  const hunter = await Hunter.join(visitor);
   const { page } = hunter;
   await hunter.board.waitFor();
   await hunter.reads('Following');
@@ -91,8 +88,8 @@ test('a frame that the camera sent can be followed from capture to paint', async
 });
 
 test('new frames come by themselves while they are followed, and none while not', async (t) => {
-  const { server, visitor } = await streamed(t, { masks: 5 });
-  const hunter = await Hunter.arrive(t, server);
+  const visitor = await streamed(t, { masks: 5 });
+  const hunter = await Hunter.join(visitor);
   const { page } = hunter;
   await hunter.board.waitFor();
   const matched = async () => Number((await hunter.textOf('slowest-words')).replace(/\D/g, ''));
@@ -108,7 +105,7 @@ test('new frames come by themselves while they are followed, and none while not'
 });
 
 test('the trace of a frame is kept by a key, and a link leads to it', async (t) => {
-  const { visitor } = await streamed(t, { masks: 10 });
+  const visitor = await streamed(t, { masks: 10 });
   const { page } = visitor;
   await page.keyboard.press('k');
   const link = page.locator('#toast a');
@@ -124,12 +121,12 @@ test('the trace of a frame is kept by a key, and a link leads to it', async (t) 
 test('a reload is marked, and the stages before and after it stand side by side', async (t) => {
   const profiles = new Profiles(t);
   profiles.write('stage', { jpeg_quality: 80 });
-  const { server, visitor } = await streamed(t, { profiles: profiles.directory, profile: 'stage', masks: 30 });
+  const visitor = await streamed(t, { profiles: profiles.directory, profile: 'stage', masks: 30 });
   const before = await visitor.page.evaluate(() => window.segue.session.generation);
   profiles.edit('stage', [['jpeg_quality = 80', 'jpeg_quality = 35']]);
   await visitor.page.waitForFunction((generation) => window.segue.session.generation > generation, before);
   await visitor.sees(30);
-  const hunter = await Hunter.arrive(t, server);
+  const hunter = await Hunter.join(visitor);
   await hunter.board.waitFor();
   const after = await visitor.page.evaluate(() => window.segue.session.generation);
   await hunter.says('compare-words', new RegExp(`Generation ${before}: [1-9].*Generation ${after}: [1-9].*The median changed by`));
@@ -142,8 +139,8 @@ test('a reload is marked, and the stages before and after it stand side by side'
 });
 
 test('a range brushed on the heat map filters everything, and the way back is a button', async (t) => {
-  const { server } = await streamed(t, { masks: 60 });
-  const hunter = await Hunter.arrive(t, server);
+  const visitor = await streamed(t, { masks: 60 });
+  const hunter = await Hunter.join(visitor);
   const { page } = hunter;
   await hunter.board.waitFor();
   await page.locator('#heat').scrollIntoViewIfNeeded();
@@ -166,25 +163,26 @@ test('a range brushed on the heat map filters everything, and the way back is a 
 });
 
 test('the lanes zoom and pan by wheel, drag and keys, and Enter opens a frame', async (t) => {
-  const { server } = await streamed(t);
-  const hunter = await Hunter.arrive(t, server, { path: '/traces?follow=0' });
+  const visitor = await streamed(t);
+  const hunter = await Hunter.join(visitor, { path: '/traces?follow=0' });
   const { page } = hunter;
   await hunter.board.waitFor();
   const lanes = page.locator('#lanes');
   await lanes.scrollIntoViewIfNeeded();
   const picture = () => lanes.evaluate((canvas) => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve(canvas.toDataURL())))));
   const { x, y, width } = await lanes.boundingBox();
+  await page.mouse.move(x + width * 0.6, y + 40);
   const seen = [await picture()];
   const looksOther = async (deed) => {
     await deed();
     seen.push(await picture());
-    assert.notEqual(seen.at(-1), seen.at(-2), String(deed));
+    assert.ok(seen.at(-1) !== seen.at(-2), `nothing came of ${deed}`);
   };
-  await page.mouse.move(x + width * 0.6, y + 40);
   await looksOther(async () => {
-    // A wheel that was scrolling the page a moment ago goes on scrolling it.
-    do await page.mouse.wheel(0, -60);
-    while ((await picture()) === seen[0]);
+    // Without it, a wheel that scrolled the page a moment ago goes on scrolling it.
+    await page.keyboard.down('Control');
+    for (let turn = 0; turn < 4; turn += 1) await page.mouse.wheel(0, -60);
+    await page.keyboard.up('Control');
   });
   await looksOther(async () => {
     await page.mouse.down();
@@ -206,12 +204,12 @@ test('the lanes zoom and pan by wheel, drag and keys, and Enter opens a frame', 
 });
 
 test('a capsule opens without its server, with the frame’s picture', async (t) => {
-  const { server } = await streamed(t);
-  const hunter = await Hunter.arrive(t, server);
+  const visitor = await streamed(t);
+  const hunter = await Hunter.join(visitor);
   const { page } = hunter;
   await hunter.board.waitFor();
-  const [traces, profile, modes] = await Promise.all(['traces', 'profile', 'modes'].map(async (name) => (await fetch(`${server.url}/v1/${name}`)).json()));
-  await server.close();
+  const [traces, profile, modes] = await Promise.all(['traces', 'profile', 'modes'].map(async (name) => (await fetch(`${visitor.server.url}/v1/${name}`)).json()));
+  await visitor.server.close();
   await hunter.reads('The server cannot be reached');
   const jpeg = await page.evaluate(() => document.createElement('canvas').toDataURL('image/jpeg').split(',')[1]);
   const frames = Object.fromEntries(traces.traces.map(({ trace_id }) => [trace_id, jpeg]));
@@ -228,19 +226,19 @@ test('a capsule opens without its server, with the frame’s picture', async (t)
 });
 
 test('without frames the page says how to get some, and of a trace that is gone where it may be', async (t) => {
-  const server = await SegueServer.startFor(t);
-  const hunter = await Hunter.arrive(t, server);
+  const visitor = await Visitor.arrive(t, { camera: CAMERA.none });
+  const hunter = await Hunter.join(visitor);
   await hunter.says('empty-title', /No frames yet/);
   assert.equal(await hunter.page.getAttribute('#empty-camera', 'href'), '/');
-  await hunter.page.goto(`${server.url}/traces?trace=${'0a'.repeat(16)}`);
+  await hunter.page.goto(`${visitor.server.url}/traces?trace=${'0a'.repeat(16)}`);
   await hunter.says('frame-body', /is not in the recorder/);
   assert.deepEqual(hunter.complaints.filter((text) => !isExpected(text)), []);
 });
 
 for (const [width, height] of [[375, 760], [844, 390], [1440, 900]]) {
   test(`nothing of the traces page is wider than a screen of ${width}x${height}`, async (t) => {
-    const { server } = await streamed(t, { masks: 20 });
-    const hunter = await Hunter.arrive(t, server, { viewport: { width, height } });
+    const visitor = await streamed(t, { masks: 20 });
+    const hunter = await Hunter.join(visitor, { viewport: { width, height } });
     await hunter.board.waitFor();
     await hunter.page.locator('#slowest .open').first().click();
     await hunter.page.locator('.waterfall').waitFor();

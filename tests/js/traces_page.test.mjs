@@ -11,7 +11,7 @@ import { breakDown, chooseTwo, compare, percentileOf } from '../../frontend/js/t
 import { sideOf, STAGE_ORDER } from '../../frontend/js/traces/stages.js';
 import { TraceFeed } from '../../frontend/js/traces/trace_feed.js';
 import { apiQuery, matches, readState, START, writeState } from '../../frontend/js/traces/view_state.js';
-import { byteCount, difference, duration, percent, traceInWords } from '../../frontend/js/traces/words.js';
+import { byteCount, difference, duration, percent, splitVerdict, traceInWords } from '../../frontend/js/traces/words.js';
 import { settled } from './support/fake_admin.mjs';
 import { EPOCH, FakeRecorder, listJson, traceJson, traceOf } from './support/fake_recorder.mjs';
 import { next } from './support/stage_set.mjs';
@@ -287,4 +287,9 @@ test('numbers are as fine as they are worth', () => {
 test('a trace in a line says what happened to it', () => {
   assert.match(traceInWords(traceOf()), /^Frame 12 of session 3, [\d:.]+: 30.0 ms, in time. Nothing out of the ordinary.$/);
   assert.match(traceInWords(traceOf({ outcome: 'dropped', reason: 'backend_failed', message: 'It broke.' })), /dropped: backend failed. It broke.$/);
+});
+
+test('a verdict is its first sentence, whatever numbers stand in it', () => {
+  assert.deepEqual(splitVerdict('1 took 0.5 ms. 2 took 3 s. All is well.'), ['1 took 0.5 ms.', '2 took 3 s. All is well.']);
+  assert.deepEqual(splitVerdict('All is well.'), ['All is well.', '']);
 });

@@ -9,21 +9,41 @@ import { find } from '../app/find.js';
 import { part } from '../app/part.js';
 import { markInWords } from './mark_painter.js';
 import { sideOf } from './stages.js';
-import { counted, timeOfDay } from './words.js';
+import { counted, splitVerdict, timeOfDay } from './words.js';
 
 const MOST_MARKS = 30;
+const FREQUENT_CAUSES = 3;
 
-/** @param {Diagnosis} diagnosis */
+/**
+ * The verdict large, what follows from it below, and the causes with how many frames each had.
+ *
+ * @param {Diagnosis} diagnosis
+ */
 export function showDiagnosis({ text, isFine, frames, causes }) {
+  const [first, rest] = splitVerdict(text);
   const verdict = find('diagnosis-text');
-  if (verdict.textContent !== text) verdict.textContent = text;
+  if (verdict.textContent !== first) verdict.textContent = first;
   verdict.dataset.tone = frames === 0 ? 'calm' : isFine ? 'good' : 'bad';
-  const list = find('causes');
-  if ([...list.children].map((item) => item.textContent).join('\n') === causes.map((cause) => cause.text).join('\n')) return;
+  const more = find('diagnosis-more');
+  if (more.textContent !== rest) more.textContent = rest;
+  showCauses(find('causes'), causes.slice(0, FREQUENT_CAUSES));
+  showCauses(find('rare-causes'), causes.slice(FREQUENT_CAUSES));
+  find('more-causes').hidden = causes.length <= FREQUENT_CAUSES;
+}
+
+/**
+ * @param {HTMLElement} list
+ * @param {Diagnosis['causes']} causes
+ */
+function showCauses(list, causes) {
+  const key = causes.map((cause) => `${cause.frames} ${cause.text}`).join('\n');
+  if (list.dataset.key === key) return;
+  list.dataset.key = key;
   list.replaceChildren(
     ...causes.map((cause) => {
-      const item = part('li', '', cause.text);
+      const item = document.createElement('li');
       item.dataset.side = sideOf(cause.stage);
+      item.append(part('b', '', counted(cause.frames, 'frame')), ` ${cause.text}`);
       return item;
     }),
   );

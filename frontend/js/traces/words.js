@@ -83,3 +83,14 @@ export function traceInWords(trace) {
   const name = frameName(trace);
   return `${name[0].toUpperCase()}${name.slice(1)}, ${timeOfDay(trace.startMicros)}: ${duration(totalMicros)}, ${outcomeInWords(trace)}. ${cause}`.trim();
 }
+
+/**
+ * The first sentence of several, and the others.
+ *
+ * @param {string} text
+ * @returns {[string, string]}
+ */
+export function splitVerdict(text) {
+  const end = /[.!?]\s+(?=[A-Z0-9])/.exec(text);
+  return end ? [text.slice(0, end.index + 1), text.slice(end.index + end[0].length)] : [text, ''];
+}
