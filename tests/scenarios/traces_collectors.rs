@@ -246,8 +246,7 @@ fn says_nothing(mut stream: TcpStream) {
 }
 
 fn says_500(mut stream: TcpStream) {
-    let mut seen = Vec::new();
-    let mut buffer = [0; 1 << 16];
+    let (mut seen, mut buffer) = (Vec::<u8>::new(), [0; 1 << 16]);
     while let Ok(len_bytes @ 1..) = stream.read(&mut buffer) {
         seen.extend(&buffer[..len_bytes]);
         if seen.windows(4).any(|window| window == b"\r\n\r\n") {

@@ -192,7 +192,10 @@ impl Client {
         if let Some(origin) = origin {
             request = request.with_header("origin", origin);
         }
-        let (socket, _) = timeout(PATIENCE, tokio_tungstenite::connect_async(request)).await??;
+        // As a browser does: or else a small message waits until the one before it is acknowledged.
+        let is_without_delay = true;
+        let connecting = tokio_tungstenite::connect_async_with_config(request, None, is_without_delay);
+        let (socket, _) = timeout(PATIENCE, connecting).await??;
         let mut client = Self { socket, hello: Value::Null };
         client.hello = match client.next().await? {
             Event::Text(hello) => hello,

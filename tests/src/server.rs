@@ -31,8 +31,9 @@ pub(crate) fn root() -> PathBuf {
 pub fn segue(arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     // They would win over what a profile says of the log, or speak where it is silent.
-    let told = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("OTEL_"));
-    told.for_each(|name| drop(command.env_remove(name)));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OTEL_")) {
+        command.env_remove(name);
+    }
     command.args(arguments).current_dir(root()).stdin(Stdio::null()).env_remove("RUST_LOG");
     command
 }
