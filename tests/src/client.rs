@@ -28,22 +28,43 @@ pub struct FrameFields {
     pub frame_id: u32,
     /// Microseconds.
     pub captured_at: u64,
+    /// From capture to encoded.
+    pub encode_micros: u32,
+    /// From encoded to handed to the socket.
+    pub send_delay_micros: u32,
+    /// Asks that the frame's trace be kept.
+    pub keep: bool,
+    /// The frame's trace.
+    pub trace_id: [u8; 16],
+    /// The client's span of it.
+    pub span_id: [u8; 8],
 }
 
 impl FrameFields {
     /// A JPEG frame.
     pub fn jpeg(frame_id: u32) -> Self {
-        Self { kind: 1, codec: 1, frame_id, captured_at: 1_000_000 + u64::from(frame_id) }
+        Self {
+            kind: 1,
+            codec: 1,
+            frame_id,
+            captured_at: 1_000_000 + u64::from(frame_id),
+            encode_micros: 0,
+            send_delay_micros: 0,
+            keep: false,
+            trace_id: [7; 16],
+            span_id: [9; 8],
+        }
     }
 
     /// The message with this payload.
     pub fn message(self, payload: &[u8]) -> Vec<u8> {
-        let mut message = vec![self.kind, self.codec, 0, 0];
+        let mut message = vec![self.kind, self.codec, u8::from(self.keep), 0];
         message.extend(self.frame_id.to_le_bytes());
         message.extend(self.captured_at.to_le_bytes());
-        message.extend([0; 8]);
-        message.extend([7; 16]);
-        message.extend([9; 8]);
+        message.extend(self.encode_micros.to_le_bytes());
+        message.extend(self.send_delay_micros.to_le_bytes());
+        message.extend(self.trace_id);
+        message.extend(self.span_id);
         message.extend(payload);
         message
     }
@@ -179,7 +200,10 @@ impl Client {
         if let Some(origin) = origin {
             request = request.with_header("origin", origin);
         }
-        let (socket, _) = timeout(PATIENCE, tokio_tungstenite::connect_async(request)).await??;
+        // As a browser does: or else a small message waits until the one before it is acknowledged.
+        let is_without_delay = true;
+        let connecting = tokio_tungstenite::connect_async_with_config(request, None, is_without_delay);
+        let (socket, _) = timeout(PATIENCE, connecting).await??;
         let mut client = Self { socket, hello: Value::Null };
         client.hello = match client.next().await? {
             Event::Text(hello) => hello,

@@ -23,14 +23,17 @@ pub fn program() -> PathBuf {
     }
 }
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
 /// A call of the program, from the root of the repository.
 pub fn segue(arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
-    // It would win over what a profile says of the log.
+    // They would win over what a profile says of the log, or speak where it is silent.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OTEL_")) {
+        command.env_remove(name);
+    }
     command.args(arguments).current_dir(root()).stdin(Stdio::null()).env_remove("RUST_LOG");
     command
 }

@@ -1,6 +1,6 @@
 //! Installs what the tests need and the machine lacks, by the ordinary package clients.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -8,6 +8,9 @@ use crate::command::{is_installed, root, run, tool};
 
 /// Pinned, since a new version may find new faults in old text.
 const TYPOS: &str = "typos==1.52.0";
+
+const COLLECTOR: &str = "rotel==0.0.1a15";
+const TRACE_STORE: &str = "arize-phoenix==PHOENIX";
 
 /// Programs that the tests run, and Debian's package of each.
 const PROGRAMS: [(&str, &str); 4] = [("chromium", "chromium"), ("ffmpeg", "ffmpeg"), ("vim", "vim"), ("c++", "g++")];
@@ -74,11 +77,44 @@ pub(crate) fn cargo_deny() -> Result<PathBuf> {
 pub(crate) fn typos() -> Result<PathBuf> {
     let environment = root().join("target/tools/python");
     let program = environment.join("bin/typos");
-    if !program.exists() {
-        run(tool("python3").args(["-m", "venv"]).arg(&environment))?;
-        run(tool(environment.join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check", TYPOS]))?;
+    install_python_package(&environment, TYPOS, || program.exists().then(|| program.clone()))
+}
+
+/// rotel, an OpenTelemetry collector, from a Python package, into the target directory; its path. `None` where there is
+/// none for this Python and this system: then the scenarios that need a collector say that they are skipped.
+pub(crate) fn collector() -> Option<PathBuf> {
+    let environment = root().join("target/tools/rotel");
+    let installed = install_python_package(&environment, COLLECTOR, || {
+        let libraries = environment.join("lib").read_dir().ok()?.flatten();
+        let programs = libraries.map(|python| python.path().join("site-packages/rotel/rotel-agent"));
+        programs.into_iter().find(|program| program.exists())
+    });
+    let reason = match installed {
+        // It needs the Python library that it was built for.
+        Ok(program) if is_installed(&program.to_string_lossy()) => return Some(program),
+        Ok(program) => format!("{} does not run here", program.display()),
+        Err(error) => format!("{error:#}"),
+    };
+    eprintln!("SKIPPED: scenarios with an OpenTelemetry collector: {reason}. It needs Python 3.11 on Linux");
+    None
+}
+
+/// Phoenix, a store of traces, from a Python package of hundreds of MB, into the target directory; its path.
+pub(crate) fn trace_store() -> Result<PathBuf> {
+    let environment = root().join("target/tools/phoenix");
+    let program = environment.join("bin/phoenix");
+    install_python_package(&environment, TRACE_STORE, || program.exists().then(|| program.clone()))
+}
+
+/// Installs `package` into an environment of its own, unless `program` finds it there.
+fn install_python_package(environment: &Path, package: &str, program: impl Fn() -> Option<PathBuf>) -> Result<PathBuf> {
+    if let Some(program) = program() {
+        return Ok(program);
     }
-    Ok(program)
+    println!("Installing {package}");
+    run(tool("python3").args(["-m", "venv"]).arg(environment))?;
+    run(tool(environment.join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check", package]))?;
+    program().with_context(|| format!("{package} is installed, and its program is not there"))
 }
 
 /// What the page's tests import, from the npm registry.

@@ -38,7 +38,7 @@ impl Step {
 }
 
 /// In the order in which a fault is told soonest.
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     Step::first("format", format),
     Step::first("typos", || run(&mut tool(install::typos()?))),
     Step::first("clippy", || {
@@ -51,6 +51,7 @@ const STEPS: [Step; 12] = [
     Step::first("rust", rust),
     Step::first("browser", browser),
     Step::second("prometheus", prometheus),
+    Step::second("trace-store", trace_store),
     Step::second("candle", candle),
     Step::second("fuzz", || fuzz(&[], 30, Shown::Summary)),
 ];
@@ -110,8 +111,11 @@ fn program() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// `SEGUE_TEST_DATA` is named from here; tests run elsewhere.
-fn with_test_data(command: &mut Command) -> Result<&mut Command> {
+/// `SEGUE_TEST_DATA` is named from here; tests run elsewhere. With them runs the collector, where there is one.
+fn with_surroundings(command: &mut Command) -> Result<&mut Command> {
+    if let Some(collector) = install::collector() {
+        command.env("SEGUE_COLLECTOR", collector);
+    }
     Ok(match std::env::var_os("SEGUE_TEST_DATA") {
         Some(folder) => {
             let folder = std::fs::canonicalize(root().join(&folder))
@@ -126,7 +130,7 @@ fn rust() -> Result<()> {
     install::nextest()?;
     install::debian_packages()?;
     let program = program()?;
-    run(with_test_data(&mut tool("cargo"))?
+    run(with_surroundings(&mut tool("cargo"))?
         .args(["nextest", "run", "--workspace", "--no-fail-fast"])
         .env("SEGUE_BIN", program)
         .env("SEGUE_REQUIRE_WEIGHTS", "1"))
@@ -146,6 +150,17 @@ fn prometheus() -> Result<()> {
     run(tool("cargo")
         .args(["nextest", "run", "--package", "segue-tests", "--test", "prometheus", "--run-ignored", "only"])
         .env("SEGUE_BIN", program))
+}
+
+/// Traces go to a store that people use, and are looked up in it.
+fn trace_store() -> Result<()> {
+    install::nextest()?;
+    let (program, store) = (program()?, install::trace_store()?);
+    run(tool("cargo")
+        .args(["nextest", "run", "--package", "segue-tests", "--test", "trace_store"])
+        .env("SEGUE_BIN", program)
+        .env("SEGUE_TRACE_STORE", store)
+        .env("SEGUE_REQUIRE_WEIGHTS", "1"))
 }
 
 /// The networks on candle's tensors, which take a while to build: what runs on a GPU, on the processor.
@@ -169,7 +184,7 @@ fn browser() -> Result<()> {
     install::debian_packages()?;
     let program = program()?;
     install::node_modules()?;
-    run(with_test_data(&mut tool("npm"))?
+    run(with_surroundings(&mut tool("npm"))?
         .args(["run", "--silent", "browser"])
         .env("SEGUE_BIN", program)
         .current_dir(root().join("tests")))

@@ -21,8 +21,11 @@ const RANDOM_BITS: u32 = 56;
 
 impl From<&TraceSettings> for Policy {
     fn from(settings: &TraceSettings) -> Self {
-        let ratio = if settings.sample_ratio > 0.0 { settings.sample_ratio } else { ratio_of_environment() };
         let keeps = |reason| settings.keep.contains(&reason);
+        let sample_ratio = match settings.sample_ratio {
+            0.0 => ratio_of_environment(|name| std::env::var(name).ok()).unwrap_or(0.0),
+            ratio => ratio,
+        };
         Self {
             frames_per_session: settings.frames_per_session,
             slow_micros: settings.slow_millis.saturating_mul(1000),
@@ -30,19 +33,22 @@ impl From<&TraceSettings> for Policy {
             keeps_failed: keeps(KeepReason::Failed),
             keeps_dropped: keeps(KeepReason::Dropped),
             keeps_asked: keeps(KeepReason::Asked),
-            sampled_ids: (ratio * (1_u64 << RANDOM_BITS) as f64) as u64,
+            sampled_ids: (sample_ratio * (1_u64 << RANDOM_BITS) as f64) as u64,
         }
     }
 }
 
-/// What `OTEL_TRACES_SAMPLER` says; 0 without it. Whether a parent was sampled is asked in any case.
-fn ratio_of_environment() -> f64 {
-    let sampler = std::env::var("OTEL_TRACES_SAMPLER").unwrap_or_default();
-    let argument = || std::env::var("OTEL_TRACES_SAMPLER_ARG").ok()?.parse().ok();
+/// What `OTEL_TRACES_SAMPLER` says. A frame's client decides for itself by asking, so that those "based on the parent"
+/// say the same as the others.
+fn ratio_of_environment(variable: impl Fn(&str) -> Option<String>) -> Option<f64> {
+    let sampler = variable("OTEL_TRACES_SAMPLER")?;
     match sampler.strip_prefix("parentbased_").unwrap_or(&sampler) {
-        "always_on" => 1.0,
-        "traceidratio" => argument().filter(|ratio| (0.0..=1.0).contains(ratio)).unwrap_or(1.0),
-        _ => 0.0,
+        "always_on" => Some(1.0),
+        "traceidratio" => {
+            let ratio: f64 = variable("OTEL_TRACES_SAMPLER_ARG").map_or(Some(1.0), |ratio| ratio.parse().ok())?;
+            Some(ratio.clamp(0.0, 1.0))
+        }
+        _off => None,
     }
 }
 
@@ -87,5 +93,26 @@ impl Policy {
 
     fn is_slow(&self, record: &FrameRecord) -> bool {
         record.total_micros() >= self.slow_micros
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environments_sampler_counts_where_the_profile_is_silent() {
+        let ratio = |sampler: &str, argument: Option<&str>| {
+            ratio_of_environment(|name| match name {
+                "OTEL_TRACES_SAMPLER" => Some(sampler.to_owned()),
+                _ => argument.map(str::to_owned),
+            })
+        };
+        assert_eq!(ratio("always_on", None), Some(1.0));
+        assert_eq!(ratio("parentbased_traceidratio", Some("0.25")), Some(0.25));
+        assert_eq!(ratio("traceidratio", None), Some(1.0));
+        assert_eq!(ratio("traceidratio", Some("many")), None);
+        assert_eq!(ratio("parentbased_always_off", None), None);
+        assert_eq!(ratio_of_environment(|_name| None), None);
     }
 }

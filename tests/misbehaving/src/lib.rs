@@ -27,8 +27,11 @@ const EXITS_AT_WIDTH: u32 = 109;
 const REACHES_OUT_AT_WIDTH: u32 = 110;
 /// Frames of this width make it abort.
 const ABORTS_AT_WIDTH: u32 = 111;
+/// Frames of this width take a while.
+const DAWDLES_AT_WIDTH: u32 = 112;
 
-/// `gate` names the file for which frames wait, `load_gate` the one for which loading does.
+/// `gate` names the file for which frames wait, `load_gate` the one for which loading does; `dawdle_millis` is how long
+/// a while is.
 type Settings = BTreeMap<String, String>;
 
 struct Misbehaving {
@@ -75,6 +78,9 @@ impl Backend for Misbehaving {
             width => {
                 match width {
                     WAITS_AT_WIDTH => wait_at(&self.settings, "gate", || call.cancelled()),
+                    DAWDLES_AT_WIDTH => sleep(Duration::from_millis(
+                        self.settings.get("dawdle_millis").and_then(|millis| millis.parse().ok()).unwrap_or(0),
+                    )),
                     ABORTS_AT_WIDTH => std::process::abort(),
                     // SAFETY: there is none; that is the point.
                     FAULTS_AT_WIDTH => unsafe { std::ptr::dangling_mut::<u64>().write_volatile(1) },

@@ -1,53 +1,81 @@
-//! How many spans a second may be exported, whatever happens.
+//! How many spans may be exported in a second, whatever happens.
 
-use std::time::Instant;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
-/// A second's worth of spans, filled again as time goes by.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Spans that were let through within as much time are noted together, so that a note is small whatever the budget.
+const SLICE: Duration = Duration::from_millis(10);
+
+/// What was let through in the last second.
+#[derive(Default)]
 pub(super) struct Budget {
-    per_second: f64,
-    left: f64,
-    filled_at: Instant,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self::of(0)
-    }
+    per_second: usize,
+    /// Oldest first: since when, and how many.
+    spent: VecDeque<(Instant, usize)>,
+    in_all: usize,
 }
 
 impl Budget {
-    pub(super) fn of(per_second: u32) -> Self {
-        let per_second = f64::from(per_second);
-        Self { per_second, left: per_second, filled_at: Instant::now() }
+    /// As many from now on. What was let through in the last second counts on.
+    pub(super) fn change(&mut self, per_second: u32) {
+        self.per_second = per_second as usize;
     }
 
-    /// Takes as many out, if they are there.
-    pub(super) fn allows(&mut self, spans: usize) -> bool {
-        let now = Instant::now();
-        let earned = self.per_second * (now - self.filled_at).as_secs_f64();
-        (self.left, self.filled_at) = ((self.left + earned).min(self.per_second), now);
-        let is_allowed = spans as f64 <= self.left;
-        if is_allowed {
-            self.left -= spans as f64;
+    /// Lets as many through at `now`, unless that makes too many for a second that ends then.
+    pub(super) fn allows(&mut self, spans: usize, now: Instant) -> bool {
+        while let Some(&(since, count)) = self.spent.front()
+            && now.saturating_duration_since(since) >= SECOND + SLICE
+        {
+            self.spent.pop_front();
+            self.in_all -= count;
         }
-        is_allowed
+        if self.in_all + spans > self.per_second {
+            return false;
+        }
+        self.in_all += spans;
+        match self.spent.back_mut() {
+            Some((since, count)) if now.saturating_duration_since(*since) < SLICE => *count += spans,
+            _ => self.spent.push_back((now, spans)),
+        }
+        true
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
-    fn a_second_allows_a_seconds_worth() {
-        let mut budget = Budget::of(100);
-        assert!(budget.allows(60));
-        assert!(!budget.allows(60));
-        assert!(budget.allows(30), "what is too much is refused, and nothing else");
-        budget.filled_at -= Duration::from_secs(10);
-        assert!(budget.allows(100));
-        assert!(!budget.allows(10), "nothing is saved up");
+    fn no_second_has_more_than_its_budget() {
+        let (mut budget, start) = (Budget::default(), Instant::now());
+        budget.change(100);
+        let mut let_through = Vec::new();
+        for millis in (0..5000).step_by(3) {
+            if budget.allows(7, start + Duration::from_millis(millis)) {
+                let_through.push(millis);
+            }
+        }
+        for &from in &let_through {
+            let in_second = let_through.iter().filter(|&&millis| (from..from + 1000).contains(&millis)).count();
+            assert!(in_second * 7 <= 100, "{} spans in the second from {from} ms", in_second * 7);
+        }
+        assert!(let_through.len() * 7 > 450, "{} spans in five seconds", let_through.len() * 7);
+    }
+
+    #[test]
+    fn what_is_too_much_is_refused_and_nothing_else() {
+        let (mut budget, start) = (Budget::default(), Instant::now());
+        budget.change(100);
+        assert!(budget.allows(60, start));
+        assert!(!budget.allows(60, start));
+        assert!(budget.allows(30, start));
+        budget.change(200);
+        assert!(budget.allows(110, start));
+        assert!(!budget.allows(1, start), "what was let through counts on");
+        assert!(budget.allows(200, start + 2 * SECOND));
     }
 }

@@ -6,6 +6,7 @@
 mod budget;
 mod spans;
 mod target;
+mod transport;
 
 use std::{
     sync::{
@@ -24,7 +25,8 @@ use tokio::{
 use super::{FrameRecord, Telemetry};
 use crate::config::TelemetrySettings;
 use budget::Budget;
-use target::{Target, Transport};
+use target::Target;
+use transport::Transport;
 
 /// How many frames and spans wait for the collector. `OTEL_BSP_MAX_QUEUE_SIZE` says otherwise.
 const WAITING: usize = 2048;
@@ -33,7 +35,7 @@ const BATCH: usize = 512;
 /// A span waits so long for others to go with. `OTEL_BSP_SCHEDULE_DELAY` says otherwise.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// Where the overdue are looked for.
+/// How often frames are looked for that end without a word of their paint.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What is handed over.
@@ -69,8 +71,12 @@ impl Exporter {
             telemetry: Arc::downgrade(telemetry),
             is_failing: false,
         };
+        let settling = settle_overdue(Arc::downgrade(telemetry));
         let work = move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime.block_on(worker.run()),
+            // A collector that is silent holds no frame up.
+            Ok(runtime) => runtime.block_on(async {
+                tokio::select! { () = settling => {}, () = worker.run() => {} }
+            }),
             Err(error) => tracing::error!(%error, "Traces are not exported: no runtime for that"),
         };
         if let Err(error) = std::thread::Builder::new().name("telemetry".into()).spawn(work) {
@@ -129,6 +135,16 @@ impl Exporter {
     }
 }
 
+/// Ends traces for which nobody can wait any longer, as long as there is a server.
+async fn settle_overdue(telemetry: Weak<Telemetry>) {
+    let mut looks = tokio::time::interval(LOOK_INTERVAL);
+    while let Some(telemetry) = telemetry.upgrade() {
+        telemetry.recorder.settle_overdue();
+        drop(telemetry);
+        looks.tick().await;
+    }
+}
+
 /// The thread's side.
 struct Worker {
     waiting: mpsc::Receiver<Item>,
@@ -147,18 +163,14 @@ impl Worker {
         let largest = target::number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE").unwrap_or(BATCH).max(1);
         let delay =
             target::number("OTEL_BSP_SCHEDULE_DELAY").map_or(DELAY, |millis| Duration::from_millis(millis as u64));
-        let mut looks = tokio::time::interval(LOOK_INTERVAL);
         loop {
             let due = self.due.unwrap_or_else(|| Instant::now() + delay);
             tokio::select! {
                 biased;
                 Ok(()) = self.targets.changed() => self.retarget(),
                 () = sleep_until(due), if self.due.is_some() => self.export().await,
-                _ = looks.tick() => match self.telemetry.upgrade() {
-                    Some(telemetry) => telemetry.recorder.settle_overdue(),
-                    None => return,
-                },
-                Some(item) = self.waiting.recv() => {
+                item = self.waiting.recv() => {
+                    let Some(item) = item else { return };
                     self.take(item).await;
                     self.due.get_or_insert(Instant::now() + delay);
                     if self.batch.len() >= largest {
@@ -170,17 +182,17 @@ impl Worker {
     }
 
     async fn take(&mut self, item: Item) {
-        let spans = match &item {
-            Item::Frame(record) => spans::count(record),
-            Item::Span(_) => 1,
-            Item::Flush(_) => 0,
-        };
-        if !self.budget.allows(spans) {
-            return self.count("over_budget", spans);
-        }
         match item {
-            Item::Frame(record) => spans::build(&record, &mut self.batch),
-            Item::Span(span) => self.batch.push(*span),
+            Item::Frame(record) => {
+                if self.has_budget(spans::count(&record)) {
+                    spans::build(&record, &mut self.batch);
+                }
+            }
+            Item::Span(span) => {
+                if self.has_budget(1) {
+                    self.batch.push(*span);
+                }
+            }
             Item::Flush(done) => {
                 self.export().await;
                 // Whoever waited may have given up.
@@ -189,11 +201,19 @@ impl Worker {
         }
     }
 
+    fn has_budget(&mut self, spans: usize) -> bool {
+        let is_allowed = self.budget.allows(spans, std::time::Instant::now());
+        if !is_allowed {
+            self.count("over_budget", spans);
+        }
+        is_allowed
+    }
+
     fn retarget(&mut self) {
         let target = self.targets.borrow_and_update().clone();
         self.is_failing = false;
         self.transport = target.and_then(|target| {
-            self.budget = Budget::of(target.max_spans_per_second);
+            self.budget.change(target.max_spans_per_second);
             match Transport::open(&target) {
                 Ok(transport) => {
                     tracing::info!(
@@ -229,7 +249,7 @@ impl Worker {
                             tracing::info!(endpoint = target.endpoint, "The collector takes traces again");
                         }
                         Err(error) if !self.is_failing => {
-                            tracing::warn!(endpoint = target.endpoint, %error, "The collector does not take traces");
+                            tracing::warn!(endpoint = target.endpoint, error, "The collector does not take traces");
                         }
                         _ => {}
                     }

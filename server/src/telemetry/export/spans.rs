@@ -26,12 +26,27 @@ fn scope(side: Side) -> InstrumentationScope {
     SCOPES[side as usize].clone()
 }
 
-/// Spans that are made beside one for each stage: the frame's, the server's and the call's.
-const GROUPS: usize = 3;
+/// Which spans a frame has beside those of its stages and the server's.
+struct Groups {
+    /// The client's. A session's client leaves it to us to export; of a posted picture it is the caller's own.
+    has_frame: bool,
+    /// The backend's call.
+    has_call: bool,
+}
 
-/// How many spans a frame has, at most.
+impl Groups {
+    fn of(record: &FrameRecord) -> Self {
+        Self {
+            has_frame: record.session != 0 && record.client.captured_at != 0,
+            has_call: record.spans.iter().any(|(stage, _)| stage.side() == Side::Plugin),
+        }
+    }
+}
+
+/// How many spans a frame has.
 pub(super) fn count(record: &FrameRecord) -> usize {
-    record.spans.iter().count() + GROUPS
+    let Groups { has_frame, has_call } = Groups::of(record);
+    record.spans.iter().count() + 1 + usize::from(has_frame) + usize::from(has_call)
 }
 
 /// Appends the spans of a frame's trace.
@@ -47,16 +62,13 @@ impl Builder<'_> {
     fn build(self, out: &mut Vec<SpanData>) {
         let record = self.record;
         let of = |wanted: fn(Side) -> bool| record.spans.iter().filter(move |(stage, _)| wanted(stage.side()));
-        let has_client = of(|side| side == Side::Browser).next().is_some();
-        let parent = SpanId::from_bytes(record.parent_id);
-        // 1. The client's span of the frame. A session's client leaves it to us to export; of a posted picture it is
-        //    the caller's own.
-        let is_ours = record.session != 0 && has_client;
-        let frame = match (is_ours, record.parent_id == [0; 8]) {
-            (true, true) => self.id(Slot::Frame),
-            _ => parent,
+        let groups = Groups::of(record);
+        // 1. The client's span of the frame, under the id that the client gave it.
+        let frame = match groups.has_frame && record.parent_id == [0; 8] {
+            true => self.id(Slot::Frame),
+            false => SpanId::from_bytes(record.parent_id),
         };
-        if is_ours {
+        if groups.has_frame {
             let mut span = self.span("frame", Side::Browser, frame, SpanId::INVALID, record.spans.whole());
             span.span_kind = SpanKind::Client;
             self.describe(&mut span);
@@ -72,7 +84,7 @@ impl Builder<'_> {
         out.push(span);
         // 3. The backend's call.
         let call = self.id(Slot::Call);
-        if of(|side| side == Side::Plugin).next().is_some() {
+        if groups.has_call {
             let mut span = self.span(
                 "plugin",
                 Side::Plugin,

@@ -1,43 +1,22 @@
 //! Where traces go, and how: the profile's `[telemetry.otlp]`, and where that is silent OpenTelemetry's environment
 //! variables.
 
-use std::{collections::HashMap, fs, time::Duration};
-
-use async_trait::async_trait;
-use opentelemetry::KeyValue;
-use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
-use opentelemetry_otlp::{
-    ExporterBuildError, RetryPolicy, SpanExporter as OtlpExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
-};
-use opentelemetry_sdk::{
-    Resource,
-    error::OTelSdkError,
-    trace::{SpanData, SpanExporter as _},
-};
-use tonic::{
-    metadata::{AsciiMetadataValue, MetadataKey, MetadataMap},
-    transport::{Certificate, ClientTlsConfig},
-};
-use ureq::tls::{RootCerts, TlsConfig};
+use std::{fs, time::Duration};
 
 use crate::config::{OtlpProtocol, TelemetrySettings};
 
 /// Where an OTLP collector takes traces by HTTP.
 const HTTP_PATH: &str = "/v1/traces";
 
-/// After its first try a batch is tried as often, for about twenty seconds in all.
-const RETRIES: usize = 8;
-const FIRST_RETRY: Duration = Duration::from_millis(200);
-const LAST_RETRY: Duration = Duration::from_secs(5);
-
 /// Where traces go.
 #[derive(Clone, PartialEq)]
 pub(super) struct Target {
     pub(super) endpoint: String,
     pub(super) max_spans_per_second: u32,
-    protocol: OtlpProtocol,
-    headers: Vec<(String, String)>,
-    timeout: Duration,
+    pub(super) protocol: OtlpProtocol,
+    /// All of them: what the environment says does not come on top.
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) timeout: Duration,
     ca_file: String,
 }
 
@@ -88,11 +67,17 @@ impl Target {
         }
     }
 
-    fn read_ca(&self) -> Result<Option<Vec<u8>>, String> {
+    /// The certificates that vouch for the collector; `None` means those of the web.
+    pub(super) fn read_ca(&self) -> Result<Option<Vec<u8>>, String> {
         match self.ca_file.as_str() {
             "" => Ok(None),
-            file => fs::read(file).map(Some).map_err(|error| format!("telemetry.otlp.ca_file: {file}: {error}")),
+            file => fs::read(file).map(Some).map_err(|error| self.ca_fault(&error)),
         }
+    }
+
+    /// Names the file.
+    pub(super) fn ca_fault(&self, error: &dyn std::fmt::Display) -> String {
+        format!("telemetry.otlp.ca_file: {}: {error}", self.ca_file)
     }
 }
 
@@ -129,7 +114,8 @@ fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn variable(name: &str) -> Option<String> {
+/// What the environment says; an empty variable counts as none.
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
@@ -141,104 +127,6 @@ fn of_traces(name: &str) -> Option<String> {
 /// A number in the environment.
 pub(super) fn number(name: &str) -> Option<usize> {
     variable(name)?.parse().ok()
-}
-
-/// The way to a collector.
-pub(super) struct Transport(OtlpExporter);
-
-impl Transport {
-    /// Opens it; nothing is sent yet. Not outside of an async runtime.
-    pub(super) fn open(target: &Target) -> Result<Self, String> {
-        let exporter = match target.protocol {
-            OtlpProtocol::Http => http(target)?,
-            OtlpProtocol::Grpc => grpc(target)?,
-        };
-        let mut exporter = exporter.map_err(|error| error.to_string())?;
-        exporter.set_resource(&resource());
-        Ok(Self(exporter))
-    }
-
-    pub(super) async fn export(&self, batch: Vec<SpanData>) -> Result<(), OTelSdkError> {
-        self.0.export(batch).await
-    }
-}
-
-fn retries() -> RetryPolicy {
-    RetryPolicy::recommended().with_max_retries(RETRIES).with_initial_delay(FIRST_RETRY).with_max_delay(LAST_RETRY)
-}
-
-fn http(target: &Target) -> Result<Result<OtlpExporter, ExporterBuildError>, String> {
-    let headers: HashMap<_, _> = target.headers.iter().cloned().collect();
-    let client = Http::new(target)?;
-    let builder = OtlpExporter::builder().with_http().with_http_client(client).with_headers(headers);
-    let builder = builder.with_retry_policy(retries());
-    Ok(builder.with_endpoint(&target.endpoint).with_timeout(target.timeout).build())
-}
-
-fn grpc(target: &Target) -> Result<Result<OtlpExporter, ExporterBuildError>, String> {
-    let mut metadata = MetadataMap::new();
-    for (name, value) in &target.headers {
-        let wrong = |error: &dyn std::fmt::Display| format!("telemetry.otlp.headers: {name}: {error}");
-        let key = MetadataKey::from_bytes(name.to_lowercase().as_bytes()).map_err(|error| wrong(&error))?;
-        let value = AsciiMetadataValue::try_from(value.as_str()).map_err(|error| wrong(&error))?;
-        metadata.insert(key, value);
-    }
-    let mut builder = OtlpExporter::builder().with_tonic().with_metadata(metadata).with_retry_policy(retries());
-    if target.endpoint.starts_with("https://") {
-        let mut tls = ClientTlsConfig::new().with_webpki_roots();
-        if let Some(certificates) = target.read_ca()? {
-            tls = tls.ca_certificate(Certificate::from_pem(certificates));
-        }
-        builder = builder.with_tls_config(tls);
-    }
-    Ok(builder.with_endpoint(&target.endpoint).with_timeout(target.timeout).build())
-}
-
-/// The HTTP client that fetches models, too.
-#[derive(Debug)]
-struct Http(ureq::Agent);
-
-impl Http {
-    fn new(target: &Target) -> Result<Self, String> {
-        let mut config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(target.timeout));
-        if let Some(certificates) = target.read_ca()? {
-            let mut roots = Vec::new();
-            for item in ureq::tls::parse_pem(&certificates) {
-                match item.map_err(|error| format!("telemetry.otlp.ca_file: {}: {error}", target.ca_file))? {
-                    ureq::tls::PemItem::Certificate(certificate) => roots.push(certificate),
-                    _other => {}
-                }
-            }
-            config = config.tls_config(TlsConfig::builder().root_certs(RootCerts::from(roots)).build());
-        }
-        Ok(Self(config.build().into()))
-    }
-}
-
-#[async_trait]
-impl HttpClient for Http {
-    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        /// An answer is a few bytes; nobody needs more.
-        const LARGEST_ANSWER_LEN_BYTES: u64 = 1 << 20;
-        let agent = self.0.clone();
-        let send = move || {
-            let (parts, mut body) = agent.run(request.map(|body| body.to_vec()))?.into_parts();
-            let body = body.with_config().limit(LARGEST_ANSWER_LEN_BYTES).read_to_vec()?;
-            Ok::<_, ureq::Error>(Response::from_parts(parts, Bytes::from(body)))
-        };
-        Ok(tokio::task::spawn_blocking(send).await??)
-    }
-}
-
-/// Who the spans are of. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` have their say.
-fn resource() -> Resource {
-    let mut attributes = vec![KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))];
-    let is_named = variable("OTEL_SERVICE_NAME").is_some()
-        || variable("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|all| all.contains("service.name="));
-    if !is_named {
-        attributes.push(KeyValue::new("service.name", "segue"));
-    }
-    Resource::builder().with_attributes(attributes).build()
 }
 
 #[cfg(test)]
