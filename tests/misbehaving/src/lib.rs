@@ -30,6 +30,9 @@ const ABORTS_AT_WIDTH: u32 = 111;
 /// Frames of this width take a while.
 const DAWDLES_AT_WIDTH: u32 = 112;
 
+/// Frames of this width make it fail with what it would tell others of the frame's trace.
+const TELLS_THE_TRACE_AT_WIDTH: u32 = 113;
+
 /// `gate` names the file for which frames wait, `load_gate` the one for which loading does; `dawdle_millis` is how long
 /// a while is.
 type Settings = BTreeMap<String, String>;
@@ -75,6 +78,7 @@ impl Backend for Misbehaving {
             PANICS_AT_WIDTH => panic!("frame {} is too much", self.segmented),
             FAILS_AT_WIDTH => Err(Error::new("frames of this width are not to its taste")),
             REACHES_OUT_AT_WIDTH => reach_out(),
+            TELLS_THE_TRACE_AT_WIDTH => Err(Error::new(format!("traceparent: {:?}", call.traceparent()))),
             width => {
                 match width {
                     WAITS_AT_WIDTH => wait_at(&self.settings, "gate", || call.cancelled()),
