@@ -19,13 +19,14 @@ export class SegueServer {
   }
 
   /**
-   * @param {{ port?: number, profiles?: string, plugins?: string, profile?: string, set?: string[] }} [options] `profiles`
-   *   and `plugins` are directories, `set` has `key=value` pairs.
+   * @param {{ port?: number, profiles?: string, plugins?: string, models?: string, profile?: string, set?: string[] }} [options]
+   *   `profiles`, `plugins` and `models` are directories, `set` has `key=value` pairs.
    */
-  static async start({ port = 0, profiles, plugins, profile, set = [] } = {}) {
+  static async start({ port = 0, profiles, plugins, models, profile, set = [] } = {}) {
     const options = [
       ...(profiles ? ['--profiles', profiles] : []),
       ...(plugins ? ['--plugins', plugins] : []),
+      ...(models ? ['--models', models] : []),
       ...(profile ? ['--profile', profile] : []),
       ...set.flatMap((pair) => ['--set', pair]),
     ];

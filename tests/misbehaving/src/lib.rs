@@ -34,7 +34,7 @@ const DAWDLES_AT_WIDTH: u32 = 112;
 const TELLS_THE_TRACE_AT_WIDTH: u32 = 113;
 
 /// `gate` names the file for which frames wait, `load_gate` the one for which loading does; `dawdle_millis` is how long
-/// a while is.
+/// a while is, and `stall_millis` how long it takes for every twentieth frame, whatever its width.
 type Settings = BTreeMap<String, String>;
 
 struct Misbehaving {
@@ -48,6 +48,13 @@ fn wait_at(settings: &Settings, name: &str, is_cancelled: impl Fn() -> bool) {
     log::warn!("Waits at the {name}");
     while !Path::new(gate).exists() && !is_cancelled() {
         sleep(Duration::from_millis(1));
+    }
+}
+
+impl Misbehaving {
+    /// The setting `name`, a number of milliseconds; none is 0.
+    fn millis(&self, name: &str) -> u64 {
+        self.settings.get(name).and_then(|millis| millis.parse().ok()).unwrap_or(0)
     }
 }
 
@@ -74,17 +81,17 @@ impl Backend for Misbehaving {
 
     fn segment(&mut self, frame: &Frame<'_>, mask: &mut Mask<'_>, call: &Call<'_>) -> Result<()> {
         self.segmented += 1;
+        let stall_millis = if self.segmented.is_multiple_of(20) { self.millis("stall_millis") } else { 0 };
         call.stage(Stage::Forward, || match frame.width_px() {
             PANICS_AT_WIDTH => panic!("frame {} is too much", self.segmented),
             FAILS_AT_WIDTH => Err(Error::new("frames of this width are not to its taste")),
             REACHES_OUT_AT_WIDTH => reach_out(),
             TELLS_THE_TRACE_AT_WIDTH => Err(Error::new(format!("traceparent: {:?}", call.traceparent()))),
             width => {
+                sleep(Duration::from_millis(stall_millis));
                 match width {
                     WAITS_AT_WIDTH => wait_at(&self.settings, "gate", || call.cancelled()),
-                    DAWDLES_AT_WIDTH => sleep(Duration::from_millis(
-                        self.settings.get("dawdle_millis").and_then(|millis| millis.parse().ok()).unwrap_or(0),
-                    )),
+                    DAWDLES_AT_WIDTH => sleep(Duration::from_millis(self.millis("dawdle_millis"))),
                     ABORTS_AT_WIDTH => std::process::abort(),
                     // SAFETY: there is none; that is the point.
                     FAULTS_AT_WIDTH => unsafe { std::ptr::dangling_mut::<u64>().write_volatile(1) },
