@@ -61,7 +61,8 @@ impl TlsProxy {
         let ca_key = KeyPair::generate()?;
         let ca_pem = ca.self_signed(&ca_key)?.pem();
         let key = KeyPair::generate()?;
-        let certificate = CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &Issuer::new(ca, ca_key))?;
+        let certificate =
+            CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &Issuer::new(ca, ca_key))?;
         let key = key.serialize_der().try_into().map_err(anyhow::Error::msg)?;
         let config = ServerConfig::builder().with_no_client_auth();
         let mut config = config.with_single_cert(vec![certificate.der().clone()], key)?;
@@ -113,7 +114,8 @@ async fn a_collector_behind_tls_is_trusted_by_its_ca_file_and_gets_the_headers()
         let folder = tempfile::tempdir()?;
         let ca_file = folder.path().join("ca.pem");
         std::fs::write(&ca_file, &proxy.ca)?;
-        let unknown = format!("protocol = \"{protocol}\"\nendpoint = \"https://localhost:{}\"\ntimeout_millis = 500", proxy.port);
+        let unknown =
+            format!("protocol = \"{protocol}\"\nendpoint = \"https://localhost:{}\"\ntimeout_millis = 500", proxy.port);
         let trusted = format!(
             "{unknown}\nca_file = {ca_file:?}\n[telemetry.otlp.headers]\nauthorization = \"Bearer of {protocol}\""
         );
@@ -251,14 +253,16 @@ fn says_500(mut stream: TcpStream) {
         seen.extend(&buffer[..len_bytes]);
         if seen.windows(4).any(|window| window == b"\r\n\r\n") {
             // Who does not listen any more has its reasons.
-            let _ = stream.write_all(b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            let _ = stream
+                .write_all(b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
             return says_nothing(stream);
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collector_that_is_silent_broken_or_not_there_yet_costs_no_frame_and_is_forgotten_when_replaced() -> Result<()> {
+async fn a_collector_that_is_silent_broken_or_not_there_yet_costs_no_frame_and_is_forgotten_when_replaced() -> Result<()>
+{
     let Some(good) = Collector::start()? else { return Ok(()) };
     let silent = stand_in(says_nothing)?;
     let cases = [

@@ -56,7 +56,10 @@ fn program() -> Option<PathBuf> {
     let named = std::env::var_os("SEGUE_COLLECTOR").map(PathBuf::from);
     let installed = || {
         let libraries = root().join("target/tools/rotel/lib").read_dir().ok()?;
-        libraries.flatten().map(|python| python.path().join("site-packages/rotel/rotel-agent")).find(|path| path.exists())
+        libraries
+            .flatten()
+            .map(|python| python.path().join("site-packages/rotel/rotel-agent"))
+            .find(|path| path.exists())
     };
     named.or_else(installed)
 }

@@ -87,9 +87,7 @@ pub(super) async fn one(State(app): State<App>, Path(trace_id): Path<String>) ->
         let frames = app.service.telemetry.frames();
         let newest = frames.iter().filter(|record| record.trace_id == wanted);
         let newest = newest.max_by_key(|record| record.received_at_micros);
-        newest.map_or(Value::Null, |record| {
-            describe(record, &Usual::of(&frames), app.service.telemetry.slow_micros())
-        })
+        newest.map_or(Value::Null, |record| describe(record, &Usual::of(&frames), app.service.telemetry.slow_micros()))
     });
     match found.await? {
         Json(Value::Null) => {

@@ -74,7 +74,9 @@ impl Exporter {
         let settling = settle_overdue(Arc::downgrade(telemetry));
         let work = move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             // A collector that is silent holds no frame up.
-            Ok(runtime) => runtime.block_on(async { tokio::select! { () = settling => {}, () = worker.run() => {} } }),
+            Ok(runtime) => runtime.block_on(async {
+                tokio::select! { () = settling => {}, () = worker.run() => {} }
+            }),
             Err(error) => tracing::error!(%error, "Traces are not exported: no runtime for that"),
         };
         if let Err(error) = std::thread::Builder::new().name("telemetry".into()).spawn(work) {
