@@ -22,8 +22,11 @@ const STAGES: [&str; 13] = [
     "browser.paint",
 ];
 
+/// Names and values.
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
 /// A server whose spans do not wait long for others to go with.
-fn serve(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Server> {
+fn serve(arguments: &[&str], environment: Variables<'_>) -> Result<Server> {
     let mut command = segue(&["serve", "--listen", "127.0.0.1:0", "--set", "capture.min_frame_interval_millis=0"]);
     command.args(arguments).env("OTEL_BSP_SCHEDULE_DELAY", "50").envs(environment.iter().copied());
     Server::start_command(&mut command)
@@ -240,7 +243,7 @@ async fn what_the_environment_says_counts_where_the_profile_is_silent() -> Resul
     let Some(collector) = Collector::start()? else { return Ok(()) };
     let (http, grpc) = (collector.http(), collector.grpc());
     let attributes = ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=lab,service.version=9");
-    let cases: [(&str, &[(&str, &str)], &[&str]); 5] = [
+    let cases: [(&str, Variables<'_>, &[&str]); 5] = [
         ("by-http", &[("OTEL_EXPORTER_OTLP_ENDPOINT", &http), attributes], &[]),
         ("by-grpc", &[("OTEL_EXPORTER_OTLP_ENDPOINT", &grpc), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")], &[]),
         ("zipped", &[("OTEL_EXPORTER_OTLP_ENDPOINT", &http), ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")], &[]),
