@@ -230,6 +230,45 @@ async fn a_collector_that_is_killed_under_load_costs_traces_that_are_counted_and
     Ok(())
 }
 
+/// Frames a second that a client gets which waits for nothing but its answers.
+async fn frames_a_second(viewer: &mut Viewer, jpeg: &[u8]) -> Result<f64> {
+    const WINDOW: Duration = Duration::from_secs(2);
+    let (start, mut frames) = (Instant::now(), 0);
+    while start.elapsed() < WINDOW {
+        viewer.watch(jpeg, false).await?;
+        frames += 1;
+    }
+    Ok(f64::from(frames) / start.elapsed().as_secs_f64())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, for a machine that does nothing else"]
+async fn at_full_speed_a_collector_that_goes_away_costs_less_than_one_frame_in_a_hundred() -> Result<()> {
+    const ROUNDS: usize = 8;
+    let Some(collector) = Collector::start()? else { return Ok(()) };
+    let (http_port, grpc_port) = collector.ports();
+    let scene = Scene::set(&format!("endpoint = \"{}\"", collector.http()), &[])?;
+    let mut viewer = Viewer::connect(scene.server.address(), 1).await?;
+    let jpeg = gradient_jpeg(640, 360)?;
+    drop(collector);
+    let (mut there, mut away) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let collector = Collector::start_at(http_port, grpc_port)?;
+        there.push(frames_a_second(&mut viewer, &jpeg).await?);
+        drop(collector);
+        away.push(frames_a_second(&mut viewer, &jpeg).await?);
+    }
+    println!("with the collector {there:.0?}, without it {away:.0?}");
+    let median = |windows: &mut Vec<f64>| {
+        windows.sort_by(f64::total_cmp);
+        windows[ROUNDS / 2]
+    };
+    let (there, away) = (median(&mut there), median(&mut away));
+    println!("medians: with the collector {there:.1} a second, without it {away:.1}");
+    ensure!(away > 0.99 * there, "with the collector {there} a second, without it {away}");
+    Ok(())
+}
+
 /// Takes connections on a port of its own, and does `with_each` with each.
 fn stand_in(with_each: fn(TcpStream)) -> Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0")?;

@@ -22,8 +22,11 @@ const STAGES: [&str; 13] = [
     "browser.paint",
 ];
 
+/// Names and values.
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
 /// A server whose spans do not wait long for others to go with.
-fn serve(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Server> {
+fn serve(arguments: &[&str], environment: Variables<'_>) -> Result<Server> {
     let mut command = segue(&["serve", "--listen", "127.0.0.1:0", "--set", "capture.min_frame_interval_millis=0"]);
     command.args(arguments).env("OTEL_BSP_SCHEDULE_DELAY", "50").envs(environment.iter().copied());
     Server::start_command(&mut command)
@@ -113,7 +116,7 @@ async fn a_posted_picture_continues_the_trace_of_its_caller() -> Result<()> {
     let post = |flags: &str, trace_id: &str| -> Result<()> {
         let request = ureq::post(server.url("/v1/segment")).header("content-type", "image/jpeg");
         let request = request.header("traceparent", format!("00-{trace_id}-{caller}-{flags}"));
-        request.send(&gradient_jpeg(64, 48)?[..])?;
+        request.send(&gradient_jpeg(640, 360)?[..])?;
         Ok(())
     };
     let unsampled = "5bf92f3577b34da6a3ce929d0e0e4736";
@@ -224,7 +227,7 @@ async fn all_frames_arrive_when_all_are_sampled_but_never_more_than_the_budget()
     }
     drop(viewer);
     let in_all = || spans(&server, "exported") + spans(&server, "over_budget");
-    while in_all() < 200 * STAGES.len() as u64 {
+    while in_all() < 200 * STAGES.len() as u64 || spans(&server, "exported") == 0 {
         tokio::task::yield_now().await;
     }
     let seconds = start.elapsed().as_secs() + 1;
@@ -240,7 +243,7 @@ async fn what_the_environment_says_counts_where_the_profile_is_silent() -> Resul
     let Some(collector) = Collector::start()? else { return Ok(()) };
     let (http, grpc) = (collector.http(), collector.grpc());
     let attributes = ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=lab,service.version=9");
-    let cases: [(&str, &[(&str, &str)], &[&str]); 5] = [
+    let cases: [(&str, Variables<'_>, &[&str]); 5] = [
         ("by-http", &[("OTEL_EXPORTER_OTLP_ENDPOINT", &http), attributes], &[]),
         ("by-grpc", &[("OTEL_EXPORTER_OTLP_ENDPOINT", &grpc), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")], &[]),
         ("zipped", &[("OTEL_EXPORTER_OTLP_ENDPOINT", &http), ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")], &[]),

@@ -10,7 +10,7 @@ use crate::command::{is_installed, root, run, tool};
 const TYPOS: &str = "typos==1.52.0";
 
 const COLLECTOR: &str = "rotel==0.0.1a15";
-const TRACE_STORE: &str = "arize-phoenix==PHOENIX";
+const TRACE_STORE: &str = "arize-phoenix==20.26.1";
 
 /// Programs that the tests run, and Debian's package of each.
 const PROGRAMS: [(&str, &str); 4] = [("chromium", "chromium"), ("ffmpeg", "ffmpeg"), ("vim", "vim"), ("c++", "g++")];

@@ -42,8 +42,9 @@ fn run_frame(
     // 1. Pixels, where the backend reads them. The header is judged before anything is allocated.
     let Buffers { encoder, painter } = buffers;
     let instance = lease.instance()?;
-    let (frame_width_px, frame_height_px) =
-        trace.measure(Stage::Decode, || decode::decode(&encoded.bytes, encoded.accepts, &settings.limits, instance))?;
+    let decoded = decode::decode(&encoded.bytes, encoded.accepts, &settings.limits, instance);
+    trace.end(Stage::Decode, Stage::Queue);
+    let (frame_width_px, frame_height_px) = decoded?;
     trace.measures().frame_size_px = (frame_width_px, frame_height_px);
 
     // 2. The mask, at the size that will be sent: the backend scales its scores, nobody scales labels.
@@ -72,7 +73,6 @@ fn run_frame(
     let frame = Frame { rgb: instance.frame(), width_px: frame_width_px, height_px: frame_height_px };
     let soft = (wanted == Wanted::SoftMask).then_some(instance.confidence());
     let mask = Mask { labels: instance.labels(), confidence: soft, width_px, height_px };
-    let start = trace.now();
     let mut bytes = Vec::with_capacity(HEADROOM_LEN_BYTES + mask.labels.len() / 16);
     bytes.resize(HEADROOM_LEN_BYTES, 0);
     match wanted {
@@ -82,7 +82,7 @@ fn run_frame(
         Wanted::Png => encode::encode_png(&mask, &info.palette, &mut bytes),
         Wanted::Json => encode::encode_json(&frame, &mask, info, trace, &mut bytes),
     }?;
-    trace.put(Stage::Encode, start, trace.now());
+    trace.end(Stage::Encode, Stage::Call);
     trace.measures().result_len_bytes = (bytes.len() - HEADROOM_LEN_BYTES) as u32;
     // `fit` keeps both sides within the limits of a profile, which are far below 65,536.
     let (width_px, height_px) = (width_px as u16, height_px as u16);

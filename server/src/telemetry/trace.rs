@@ -116,14 +116,6 @@ impl FrameTrace {
         self.record.spans.put(stage, start, self.now());
     }
 
-    /// Runs `work` as `stage`.
-    pub fn measure<T>(&mut self, stage: Stage, work: impl FnOnce() -> T) -> T {
-        let start = self.now();
-        let result = work();
-        self.record.spans.put(stage, start, self.now());
-        result
-    }
-
     /// Notes the stages of a backend's call, which began at `start`, with what it says of itself. What that leaves of
     /// the call is a stage, too.
     pub fn called(&mut self, start: i32, told: [(Stage, u32); 3]) {
