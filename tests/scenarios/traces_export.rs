@@ -122,7 +122,7 @@ async fn a_posted_picture_continues_the_trace_of_its_caller() -> Result<()> {
     let unsampled = "5bf92f3577b34da6a3ce929d0e0e4736";
     post("00", unsampled)?;
     post("01", trace_id)?;
-    let spans = collector.trace(trace_id, &["segment", "server.decode", "plugin.infer", "server.encode"])?;
+    let spans = collector.trace(trace_id, &["segment", "server.decode", "plugin.postprocess", "server.encode"])?;
     let ids: BTreeSet<_> = spans.iter().map(|span| span.id.as_str()).collect();
     let strangers: Vec<_> = spans.iter().filter(|span| !ids.contains(span.parent_id.as_str())).collect();
     assert_eq!(strangers.iter().map(|span| span.name.as_str()).collect::<Vec<_>>(), ["segment"]);

@@ -178,17 +178,15 @@ impl Taken {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the log to its end. A span counts once the next begins, or when nothing more is there to be read.
+    /// Reads the log to its end. What the collector wrote in one go counts all at once, so that nobody sees half of it.
     fn read(&self, output: ChildStdout) {
         let mut output = BufReader::with_capacity(1 << 20, output);
-        let (mut parser, mut line) = (Parser::default(), String::new());
+        let (mut parser, mut line, mut whole) = (Parser::default(), String::new(), Vec::new());
         while output.read_line(&mut line).is_ok_and(|len_bytes| len_bytes > 0) {
-            let mut whole = parser.read(line.trim_end_matches('\n'));
+            whole.extend(parser.read(line.trim_end_matches('\n')));
             if output.buffer().is_empty() {
-                whole = whole.or(parser.span.take());
-            }
-            if let Some(span) = whole {
-                self.lock().push(span);
+                whole.extend(parser.span.take());
+                self.lock().append(&mut whole);
                 self.more.notify_all();
             }
             line.clear();
