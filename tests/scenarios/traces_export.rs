@@ -112,7 +112,7 @@ async fn a_frame_that_was_asked_for_arrives_as_one_tree_from_camera_to_paint_by_
 async fn a_posted_picture_continues_the_trace_of_its_caller() -> Result<()> {
     let Some(collector) = Collector::start()? else { return Ok(()) };
     let server = serve(&["--set", &format!("telemetry.otlp.endpoint={}", collector.http())], &[])?;
-    let (trace_id, caller) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    let (trace_id, caller) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0c1902d7");
     let post = |flags: &str, trace_id: &str| -> Result<()> {
         let request = ureq::post(server.url("/v1/segment")).header("content-type", "image/jpeg");
         let request = request.header("traceparent", format!("00-{trace_id}-{caller}-{flags}"));

@@ -54,12 +54,12 @@ mod tests {
 
     #[test]
     fn a_trace_parent_is_read_as_the_specification_has_it() {
-        let sampled = of("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+        let sampled = of("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0c1902d7-01");
         assert_eq!(hex::encode(sampled.trace_id), "4bf92f3577b34da6a3ce929d0e0e4736");
-        assert_eq!(hex::encode(sampled.span_id), "00f067aa0ba902b7");
+        assert_eq!(hex::encode(sampled.span_id), "00f067aa0c1902d7");
         assert!(sampled.is_sampled);
-        assert!(!of("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00").is_sampled);
-        assert!(of("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-later").is_sampled);
+        assert!(!of("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0c1902d7-00").is_sampled);
+        assert!(of("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0c1902d7-01-later").is_sampled);
     }
 
     #[test]
@@ -67,11 +67,11 @@ mod tests {
         for wrong in [
             "",
             "00",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0c1902d7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
-            "00-4bf92f3577b34da6a3ce929d0e0e47zz-00f067aa0ba902b7-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0c1902d7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0c1902d7-01-more",
+            "00-4bf92f3577b34da6a3ce929d0e0e47zz-00f067aa0c1902d7-01",
         ] {
             assert_eq!(of(wrong), TraceParent::default(), "{wrong}");
         }
