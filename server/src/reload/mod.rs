@@ -211,6 +211,12 @@ impl Reloader {
             Ok(candidate) => candidate,
             Err(faults) => return self.reject(triggered, &faults),
         };
+        if let (Wish::Swap(names), None) = (&triggered.wish, &triggered.reply)
+            && self.triggers.swaps.is_being_replaced(&candidate.modes, names)
+        {
+            self.triggers.swaps.forget(names, None);
+            return None;
+        }
         // 2. Build and warm up what is new.
         let modes = self.published.borrow().modes.clone();
         let new_modes = candidate.modes.new_since(&modes);

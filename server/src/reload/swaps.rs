@@ -160,6 +160,15 @@ impl Swaps {
         false
     }
 
+    /// Whether one of `modes` that was chosen for a file that could be used is made of one that can't: somebody has begun
+    /// to write again.
+    pub(super) fn is_being_replaced(&self, modes: &Modes, names: &[Arc<str>]) -> bool {
+        names.iter().any(|name| match (self.tried.get(name), modes.get(name)) {
+            (Some(tried), Ok(mode)) => tried.artifacts.files.is_ok() && mode.artifacts.files.is_err(),
+            _ => false,
+        })
+    }
+
     /// Has the modes `names`, whose swap `newer` superseded, tried again; unless that is another swap of them.
     pub(super) fn forget(&mut self, names: &[Arc<str>], newer: Option<&Triggered>) {
         let is_tried =
