@@ -18,7 +18,9 @@ struct Scene {
 impl Scene {
     fn set(mode: &str) -> Result<Self> {
         let lab = Lab::beside_the_default(mode)?;
-        let server = lab.serve_with(&["--set", "capture.min_frame_interval_millis=0"])?;
+        // A flight recorder that fills while memory is compared would look like a leak.
+        let small = "telemetry.traces.frames_per_session=16";
+        let server = lab.serve_with(&["--set", "capture.min_frame_interval_millis=0", "--set", small])?;
         while server.get("/v1/modes")?.1.contains("\"state\":\"loading\"") {}
         Ok(Self { lab, server })
     }
