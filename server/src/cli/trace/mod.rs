@@ -6,7 +6,7 @@ mod waterfall;
 
 use std::{
     collections::{HashSet, VecDeque},
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     path::PathBuf,
     thread::sleep,
     time::Duration,
@@ -137,9 +137,10 @@ impl Trace {
             let document = remote::get(&self.url, &self.filter.path("limit=10000"))?;
             for trace in traces(&document).iter().rev() {
                 if shown.is_new(trace) {
-                    match self.view.json {
-                        true => println!("{trace}"),
-                        false => println!("{}", paper.line(trace)),
+                    let line = if self.view.json { trace.to_string() } else { paper.line(trace) };
+                    // Whoever reads along, such as `head`, may have seen enough.
+                    if writeln!(std::io::stdout(), "{line}").is_err() {
+                        return Ok(());
                     }
                 }
             }
