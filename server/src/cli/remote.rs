@@ -10,6 +10,9 @@ use super::Failure;
 /// A switch of profile that brings a new model waits until that is loaded.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// A capture with its pictures, or all that a flight recorder holds.
+const LARGEST_ANSWER_LEN_BYTES: u64 = 256 << 20;
+
 /// Which server.
 #[derive(Debug, Args)]
 pub(super) struct RemoteArguments {
@@ -55,7 +58,7 @@ fn answer(url: &str, answer: Result<ureq::http::Response<ureq::Body>, ureq::Erro
     };
     let mut answer = answer.map_err(unreachable)?;
     let is_done = answer.status().is_success();
-    let text = answer.body_mut().read_to_string().map_err(unreachable)?;
+    let text = answer.body_mut().with_config().limit(LARGEST_ANSWER_LEN_BYTES).read_to_string().map_err(unreachable)?;
     let document = serde_json::from_str::<Value>(&text);
     match document {
         Ok(document) if is_done => Ok(document),

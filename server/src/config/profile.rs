@@ -415,10 +415,14 @@ fn file_name(name: &str, _: &()) -> garde::Result {
 
 fn collector_url(url: &str, _: &()) -> garde::Result {
     let has_scheme = ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme) && url.len() > scheme.len());
-    if url.is_empty() || (has_scheme && !url.contains(char::is_whitespace)) {
+    // It is shown to everybody: what is secret goes into a header.
+    let is_plain = !url.contains(char::is_whitespace) && !url.contains(['@', '?', '#']);
+    if url.is_empty() || (has_scheme && is_plain) {
         return Ok(());
     }
-    Err(garde::Error::new("no URL: write one such as http://localhost:4318"))
+    Err(garde::Error::new(
+        "no plain URL: write one such as http://localhost:4318, and what is secret under telemetry.otlp.headers",
+    ))
 }
 
 fn header_names(headers: &BTreeMap<String, String>, _: &()) -> garde::Result {

@@ -1,6 +1,6 @@
 //! `GET /v1/plugins` and `GET /v1/models`: what lies in the directories, and which modes it serves.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use axum::{extract::State, response::Json};
 use serde_json::{Value, json};
@@ -75,7 +75,12 @@ async fn read<T: Send + 'static>(
     list: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, Refusal> {
     // Nobody closes the semaphore.
-    let _turn = app.listings.acquire().await;
-    let listed = tokio::task::spawn_blocking(list).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    let turn = Arc::clone(&app.listings).acquire_owned().await;
+    let read = move || {
+        // It goes with the work: whoever hangs up does not end that.
+        let _turn = turn;
+        list()
+    };
+    let listed = tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     listed.map_err(|error| Refusal::unreadable(what, &error))
 }

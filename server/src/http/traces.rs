@@ -1,5 +1,7 @@
 //! `GET /v1/traces` and `GET /v1/traces/{trace_id}`: what the flight recorder holds, and what is the matter with it.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{Path, Query, State, rejection::QueryRejection},
     http::StatusCode,
@@ -104,10 +106,14 @@ pub(super) async fn one(State(app): State<App>, Path(trace_id): Path<String>) ->
 
 /// Many frames take a while to look through: off the threads that serve clients, one question at a time.
 async fn read(app: &App, work: impl FnOnce(&App) -> Value + Send + 'static) -> Result<Json<Value>, Refusal> {
-    // Nobody closes the semaphore.
-    let _turn = app.listings.acquire().await;
+    // Nobody closes the semaphore. The turn goes with the work: whoever hangs up does not end that.
+    let turn = Arc::clone(&app.listings).acquire_owned().await;
     let owned = app.clone();
-    let worked = tokio::task::spawn_blocking(move || work(&owned)).await;
+    let worked = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work(&owned)
+    })
+    .await;
     worked.map(Json).map_err(|error| Refusal {
         status: StatusCode::INTERNAL_SERVER_ERROR,
         code: "internal",

@@ -126,7 +126,12 @@ impl Usual {
             };
             is_grave |= is_failed || (is_slow && record.outcome == Outcome::Answered);
             slow += 1;
-            let cost = if why.stands_out { why.extra_micros } else { record.total_micros() };
+            let cost = match record.outcome {
+                Outcome::Answered if why.stands_out => why.extra_micros,
+                Outcome::Answered => record.total_micros(),
+                // However soon it was: nobody sees it.
+                Outcome::Dropped(_) => record.total_micros().max(slow_micros),
+            };
             found.entry(key).or_default().push((cost, why));
         }
         let mut causes: Vec<_> = found.into_iter().map(cause).collect();

@@ -35,6 +35,10 @@ impl Pictures {
             return;
         }
         let mut taken = self.taken();
+        // The capture may have ended meanwhile; and of two frames of one trace the first is enough.
+        if !self.is_on.load(Ordering::Acquire) || taken.pictures.contains_key(&trace_id) {
+            return;
+        }
         if taken.len_bytes + picture.len() > LARGEST_LEN_BYTES {
             taken.left_out += 1;
             return;

@@ -235,7 +235,12 @@ fn is_believable(client: &ClientTimes, paint: &PaintTimes) -> bool {
 /// Puts the client's stages onto the server's clock, once it is known how the two compare.
 fn place_client(record: &mut FrameRecord, paint: Option<&PaintTimes>, clock: &ClockAlignment) {
     let ClientTimes { captured_at, encoded_at, sent_at } = record.client;
-    let Some(alignment) = clock.best().filter(|_| captured_at != 0) else { return };
+    let is_in_order = captured_at <= encoded_at && encoded_at <= sent_at && sent_at - captured_at <= LONGEST_MICROS;
+    let Some(alignment) = clock.best().filter(|_| captured_at != 0 && is_in_order) else { return };
+    let ahead = i128::from(sent_at) + i128::from(alignment.offset_micros) - i128::from(record.received_at_micros);
+    if ahead.unsigned_abs() > u128::from(LONGEST_MICROS) {
+        return;
+    }
     record.clock_error_micros = Some(alignment.error_micros);
     let received = record.received_at_micros.cast_signed();
     let place = |client: u64| {

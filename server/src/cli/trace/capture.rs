@@ -88,13 +88,15 @@ impl Capture {
     fn collect(&self, start_micros: u64, is_over: impl Fn() -> bool) -> Result<Value, Failure> {
         let bar = progress::bar(self.seconds as usize, self.json);
         let end = Instant::now() + Duration::from_secs(self.seconds.into());
-        let mut all: BTreeMap<(u64, String), Value> = BTreeMap::new();
+        let mut all: BTreeMap<(u64, u64, String), Value> = BTreeMap::new();
         loop {
             let is_last = Instant::now() >= end || is_over();
             let since = format!("/v1/traces?limit=10000&since={start_micros}");
             let mut document = remote::get(&self.remote.url, &since)?;
             for trace in document["traces"].as_array_mut().into_iter().flatten() {
-                let key = (trace["start_micros"].as_u64().unwrap_or(0), trace["trace_id"].to_string());
+                let number = |field: &str| trace[field].as_u64().unwrap_or(0);
+                // A trace may grow while it waits for its paint: the later one counts.
+                let key = (number("session"), number("frame_id"), trace["trace_id"].to_string());
                 all.insert(key, trace.take());
             }
             if is_last {
