@@ -3,36 +3,33 @@
 import { find } from './app/find.js';
 import { OperatorPanel } from './app/operator_panel.js';
 import { Page } from './app/page.js';
+import { settingsStorage } from './app/settings_storage.js';
 import { StandingAlert } from './app/standing_alert.js';
+import { Stream } from './app/stream.js';
 import { TokenStore } from './app/token_store.js';
 import { SystemClock } from './core/clock.js';
-import { Connection } from './core/connection.js';
-import { FrameStats } from './core/frame_stats.js';
 import { OperatorApi } from './core/operator_api.js';
 import { Operator } from './core/operator.js';
-import { Session } from './core/session.js';
+import { Settings } from './core/settings.js';
 
 const clock = new SystemClock();
-const url = new URL('/ws', location.href);
-url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-const connection = new Connection({ url: url.href, clock });
-const session = new Session({ connection, clock });
-const stats = new FrameStats(clock);
-const page = new Page({ clock, connection, session, stats });
+const stream = new Stream();
+const settings = new Settings(settingsStorage(), location.hash);
+const page = new Page({ clock, settings, stream });
 
 const operator = new Operator({ api: new OperatorApi({ clock }), tokens: new TokenStore(), clock });
 const panel = new OperatorPanel(find, operator);
 new StandingAlert(find, operator, () => panel.show());
-session.configured.subscribe(() => operator.refresh());
+stream.configured.subscribe(() => operator.refresh());
 document.addEventListener('visibilitychange', () => operator.setVisible(!document.hidden));
 
-Object.assign(window, { segue: { session, connection, stats, page, operator } });
+Object.assign(window, { segue: { stream, settings, page, operator } });
 window.addEventListener('pagehide', () => {
   operator.close();
-  session.close();
+  stream.close();
 });
 window.addEventListener('pageshow', () => {
-  session.open();
+  page.open();
   operator.setVisible(!document.hidden);
   operator.open();
 });

@@ -30,7 +30,7 @@ class FakeEncoder {
 function pumpSet() {
   const set = stageSet();
   const encoder = new FakeEncoder();
-  const pump = new FramePump({ session: set.session, encoder, clock: set.clock });
+  const pump = new FramePump({ sink: set.session, encoder, clock: set.clock });
   /** The encoder's answer, and the frame on its way. */
   const pumpOne = async () => {
     const sent = next(pump.sent);

@@ -118,8 +118,18 @@ describe('text messages are read', () => {
     const { text, value } = golden.messages.from_server.find(({ name }) => name === 'hello');
     const hello = readMessage(text);
     assert.deepEqual(hello.modes, value.modes);
-    assert.deepEqual(hello.limits, { jpegQuality: 50, maxDimensionPx: 640, maxInFlight: 2, minFrameIntervalMillis: 33 });
+    assert.deepEqual(hello.limits, { jpegQuality: 50, maxDimensionPx: 640, maxInFlight: 2, minFrameIntervalMillis: 33, adaptive: null });
     assert.deepEqual([hello.generation, hello.mode, hello.session, hello.version], [7, 'fast', 's-1', '0.1.0']);
+  });
+
+  test('bounds of adaptive quality and the profile, where the server tells them', () => {
+    const limits = { jpeg_quality: 50, max_dimension_px: 640, max_in_flight: 2, min_frame_interval_millis: 33 };
+    const adaptive = { min_jpeg_quality: 30, min_dimension_px: 1280, target_latency_millis: 200 };
+    const message = readMessage(JSON.stringify({ type: 'limits', generation: 8, profile: 'mobile', ...limits, adaptive }));
+    assert.equal(message.profile, 'mobile');
+    assert.deepEqual(message.limits.adaptive, { minJpegQuality: 30, minDimensionPx: 640, targetLatencyMillis: 200 });
+    assert.equal(readMessage(JSON.stringify({ type: 'limits', generation: 8, ...limits })).profile, '');
+    assert.throws(() => readMessage(JSON.stringify({ type: 'limits', generation: 8, ...limits, adaptive: 3 })), ProtocolError);
   });
 
   test('a message of a type from a newer server is passed over', () => {

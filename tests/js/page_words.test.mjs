@@ -7,9 +7,10 @@ import { FakeClock } from './support/fake_clock.mjs';
 import { MODES } from './support/fake_server.mjs';
 
 const live = {
+  source: 'camera',
   isWanted: true,
-  isCameraOn: true,
-  cameraProblem: null,
+  isSourceOn: true,
+  problem: null,
   phase: 'open',
   hasServed: true,
   isHidden: false,
@@ -22,8 +23,8 @@ const live = {
 describe('every state has words', () => {
   const states = [
     ['all is well', {}, 'Live'],
-    ['before the start', { isWanted: false, isCameraOn: false }, 'Ready'],
-    ['the browser asks', { isCameraOn: false }, 'Starting the camera'],
+    ['before the start', { isWanted: false, isSourceOn: false }, 'Ready'],
+    ['the browser asks', { isSourceOn: false }, 'Starting the camera'],
     ['connecting', { phase: 'connecting' }, 'Connecting'],
     ['out of reach', { phase: 'waiting', hasServed: false }, 'The server cannot be reached'],
     ['gone', { phase: 'waiting' }, 'The server is gone'],
@@ -31,11 +32,11 @@ describe('every state has words', () => {
     ['a mode loads', { pendingMode: MODES[1] }, 'Loading balanced'],
     ['the mode is unavailable', { mode: { ...MODES[0], state: 'unavailable', message: 'gone' } }, 'fast is unavailable'],
     ['the backend fails', { failure: 'out of memory' }, 'The model is failing'],
-    ['no camera', { cameraProblem: 'missing' }, 'No camera found'],
-    ['denied', { cameraProblem: 'denied' }, 'The camera is not allowed'],
-    ['plain http', { cameraProblem: 'insecure' }, 'This address may not use the camera'],
-    ['in use', { cameraProblem: 'busy' }, 'The camera is in use'],
-    ['unplugged', { cameraProblem: 'lost' }, 'The camera is gone'],
+    ['no camera', { problem: 'missing' }, 'No camera found'],
+    ['denied', { problem: 'denied' }, 'The camera is not allowed'],
+    ['plain http', { problem: 'insecure' }, 'This address may not use the camera'],
+    ['in use', { problem: 'busy' }, 'The camera is in use'],
+    ['unplugged', { problem: 'lost' }, 'The camera is gone'],
   ];
   for (const [name, change, title] of states) {
     test(name, () => {

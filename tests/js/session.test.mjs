@@ -362,3 +362,40 @@ describe('traces', () => {
     assert.deepEqual(asked, [Buffer.from(server.socket.frames[1].subarray(24, 40)).toString('hex')]);
   });
 });
+
+describe('sleep', () => {
+  /** A machine that slept for so long rings its timers late, all at once. */
+  function sleepFor(clock, millis) {
+    const { after } = clock;
+    const held = [];
+    clock.after = (delay, action) => {
+      held.push([delay, action]);
+      return () => {};
+    };
+    clock.advance(1000); // The tick that is due comes, and its successors are held back.
+    clock.after = after;
+    clock.advance(millis);
+    for (const [, action] of held) action();
+  }
+
+  test('a connection that did not survive the sleep is given up soon after it', () => {
+    const { clock, server, connection } = stageSet();
+    server.greet();
+    server.say({ type: 'clock', sent: 0, received: 0, replied: 0 });
+    sleepFor(clock, 3_600_000);
+    assert.equal(server.socket.textsOf('clock').length, 2, 'the server is asked at once');
+    assert.equal(connection.phase, 'open');
+    clock.advance(4000);
+    assert.notEqual(connection.phase, 'open');
+  });
+
+  test('a connection that survived it goes on', () => {
+    const { clock, server, connection } = stageSet();
+    server.greet();
+    sleepFor(clock, 3_600_000);
+    server.say({ type: 'clock', sent: 0, received: 0, replied: 0 });
+    clock.advance(4000);
+    assert.equal(connection.phase, 'open');
+    assert.equal(server.sockets.length, 1);
+  });
+});

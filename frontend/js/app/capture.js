@@ -1,56 +1,52 @@
 /**
- * @import { Clock } from '../core/clock.js'
- * @import { Session } from '../core/session.js'
+ * @import { SourceChoice, Source } from './sources/source.js'
  * @import { Stage } from './stage.js'
+ * @import { Stream } from './stream.js'
+ *
+ * @typedef {{ stage: Stage, stream: Stream, video: HTMLVideoElement }} Parts
  */
 
-import { FramePump } from '../core/frame_pump.js';
-import { Camera } from './camera.js';
-import { WorkerEncoder } from './worker_encoder.js';
+import { openSource } from './sources/source.js';
 
-/** The camera on, shown on the stage, and its frames on their way to the server. */
+/** A source that is on: shown on the stage, and its frames on their way to the server. */
 export class Capture {
-  #stage;
-  #camera;
-  #encoder;
+  #parts;
+  #unsubscribe;
 
   /**
-   * @param {Camera} camera
-   * @param {{ session: Session, stage: Stage, video: HTMLVideoElement, clock: Clock }} parts
+   * @param {Source} source
+   * @param {Parts} parts
    */
-  constructor(camera, { session, stage, video, clock }) {
-    this.#camera = camera;
-    this.#stage = stage;
-    this.#encoder = new WorkerEncoder(camera.track, video);
-    this.pump = new FramePump({ session, encoder: this.#encoder, clock });
+  constructor(source, parts) {
+    this.source = source;
+    this.#parts = parts;
+    this.#unsubscribe = parts.stream.frameWanted.subscribe(() => this.#give());
+    parts.stage.play(source);
+    parts.stream.begin({ readable: source.readable, leastIntervalMillis: source.leastIntervalMillis });
   }
 
-  /** @param {{ session: Session, stage: Stage, video: HTMLVideoElement, clock: Clock }} parts */
-  static async open(parts) {
-    const camera = await Camera.open();
-    try {
-      await parts.stage.play(camera.stream);
-      return new Capture(camera, parts);
-    } catch (error) {
-      parts.stage.stop();
-      camera.close();
-      throw error;
-    }
-  }
-
-  get facesAway() {
-    return this.#camera.facesAway;
-  }
-
-  /** @param {() => void} listener */
-  onLost(listener) {
-    this.#camera.onLost(listener);
+  /**
+   * @param {SourceChoice} choice
+   * @param {Parts} parts
+   * @returns {Promise<Capture>} Fails with a SourceError.
+   */
+  static async open(choice, parts) {
+    return new Capture(await openSource(choice, parts.video), parts);
   }
 
   close() {
-    this.pump.close();
-    this.#encoder.close();
-    this.#camera.close();
-    this.#stage.stop();
+    this.#unsubscribe();
+    this.#parts.stream.end();
+    this.#parts.stage.stop();
+    this.source.close();
+  }
+
+  async #give() {
+    try {
+      const { picture, capturedAt } = await this.source.grab();
+      this.#parts.stream.offer(picture, capturedAt);
+    } catch (cause) {
+      this.#parts.stream.fail(String(cause));
+    }
   }
 }

@@ -1,6 +1,6 @@
 /**
  * @import { Mode } from '../core/messages.js'
- * @import { Session } from '../core/session.js'
+ * @import { Stream } from './stream.js'
  *
  * @typedef {{ label: HTMLLabelElement, input: HTMLInputElement, detail: HTMLElement, state: HTMLElement, mend: CommandLine }} Row
  */
@@ -13,37 +13,40 @@ const STATE_WORDS = { ready: '', loading: 'loading', unavailable: 'unavailable' 
 /** The server's modes, the serving one checked. It shows what the server says, not what was clicked. */
 export class ModeMenu {
   #group;
-  #session;
+  #stream;
+  #onChosen;
   /** @type {Map<string, Row>} */
   #rows = new Map();
 
   /**
    * @param {HTMLElement} group
-   * @param {Session} session
+   * @param {Stream} stream
+   * @param {(mode: string) => void} onChosen
    */
-  constructor(group, session) {
+  constructor(group, stream, onChosen) {
     this.#group = group;
-    this.#session = session;
-    session.changed.subscribe(() => this.#render());
+    this.#stream = stream;
+    this.#onChosen = onChosen;
+    stream.changed.subscribe(() => this.#render());
   }
 
   /** @param {number} position Counted from one. */
   choose(position) {
-    const mode = this.#session.modes.all[position - 1];
-    if (mode && mode.state !== 'unavailable' && this.#session.isOpen) this.#session.chooseMode(mode.name);
+    const mode = this.#stream.modes[position - 1];
+    if (mode && mode.state !== 'unavailable' && this.#stream.isOpen) this.#onChosen(mode.name);
   }
 
   #render() {
-    const { modes, isOpen } = this.#session;
-    const names = modes.all.map((mode) => mode.name);
+    const { modes, mode: current, pendingMode, isOpen } = this.#stream;
+    const names = modes.map((mode) => mode.name);
     if (names.join('\n') !== [...this.#rows.keys()].join('\n')) {
       this.#rows = new Map(names.map((name, position) => [name, this.#buildRow(name, position + 1)]));
       this.#group.replaceChildren(...[...this.#rows.values()].map((row) => row.label));
     }
-    const chosen = modes.pending ?? modes.current;
-    for (const mode of modes.all) {
+    const chosen = pendingMode ?? current;
+    for (const mode of modes) {
       const row = this.#rows.get(mode.name);
-      if (row) renderRow(row, mode, mode === chosen, isOpen, mode === modes.pending);
+      if (row) renderRow(row, mode, mode === chosen, isOpen, mode === pendingMode);
     }
   }
 
@@ -60,7 +63,7 @@ export class ModeMenu {
     input.name = 'mode';
     input.value = name;
     if (position <= 9) input.setAttribute('aria-keyshortcuts', String(position));
-    input.addEventListener('change', () => this.#session.chooseMode(name));
+    input.addEventListener('change', () => this.#onChosen(name));
     const title = part('span', 'choice-title', name);
     const state = part('span', 'choice-state');
     const detail = part('span', 'choice-detail');

@@ -1,77 +1,88 @@
 /**
  * @import { Clock } from '../core/clock.js'
- * @import { Connection } from '../core/connection.js'
- * @import { DecodedResult } from '../core/decoded_result.js'
- * @import { FrameStats } from '../core/frame_stats.js'
- * @import { Session } from '../core/session.js'
- * @import { CameraProblem } from './camera.js'
- * @import { View } from './views/all_views.js'
+ * @import { Settings } from '../core/settings.js'
+ * @import { Source, SourceChoice } from './sources/source.js'
+ * @import { ShownFrame, Stream } from './stream.js'
  */
 
-import { CameraError } from './camera_error.js';
-import { Capture } from './capture.js';
+import { ClassFilter } from '../core/class_filter.js';
+import { ComparePanel } from './compare_panel.js';
+import { Facts } from './facts.js';
 import { find } from './find.js';
-import { FrameKeeper } from './frame_keeper.js';
+import { HealthPanel } from './health_panel.js';
+import { LabelLayer } from './label_layer.js';
 import { Legend } from './legend.js';
+import { lookOf, pictureFrom } from './look.js';
 import { ModeMenu } from './mode_menu.js';
-import { Numbers } from './numbers.js';
+import { QualityPanel } from './quality_panel.js';
+import { ServerBox } from './server_box.js';
 import { Shortcuts } from './shortcuts.js';
+import { SourceKeeper } from './source_keeper.js';
+import { SourceMenu } from './source_menu.js';
 import { Stage } from './stage.js';
 import { StatusLine } from './status_line.js';
 import { describe } from './status_words.js';
+import { Takes } from './takes.js';
 import { Toast } from './toast.js';
-import { ViewMenu } from './view_menu.js';
-import { allViews } from './views/all_views.js';
+import { ViewPanel } from './view_panel.js';
 
-const REFRESH_MILLIS = 250;
-const CAMERA_KEPT_MICROS = 30_000_000;
 const FAILURES_TO_SAY_SO = 3;
+/** Without its numbers the page looks after itself all the same. */
+const REFRESH_MILLIS = 250;
 
-/** The page: brings camera, session and controls to what the user and the server want, and says what is going on. */
+/** The page: brings source, stream and controls to what the user and the server want, and says what is going on. */
 export class Page {
-  frames = new FrameKeeper();
-
   #clock;
-  #connection;
-  #session;
-  #stats;
-  #video = find('video', HTMLVideoElement);
+  #stream;
+  #settings;
   #startButton = find('start', HTMLButtonElement);
-  #mirrorBox = find('mirror', HTMLInputElement);
-  #softEdgeBox = find('soft-edge', HTMLInputElement);
   #help = find('help', HTMLDialogElement);
   #status = new StatusLine(find);
-  #numbers = new Numbers(find);
-  #legend = new Legend(find('legend'), find('legend-empty'));
+  #health = new HealthPanel();
+  #facts = new Facts();
   #toast;
   #stage;
+  #labels = new LabelLayer(find('labels', HTMLCanvasElement));
+  #legend;
+  #sources;
+  #keeper;
+  #views;
+  #compare;
+  #takes;
+  #server;
 
-  #isWanted = false;
-  #isStarting = false;
-  /** @type {Capture | null} */
-  #capture = null;
-  /** @type {CameraProblem | 'encoder' | null} */
-  #cameraProblem = null;
-  #cameraKeptUntil = 0;
   #failuresInARow = 0;
   #failure = '';
+  /** @type {ImageBitmap | null} */
+  #backdrop = null;
 
-  /** @param {{ clock: Clock, connection: Connection, session: Session, stats: FrameStats }} parts */
-  constructor({ clock, connection, session, stats }) {
+  /** @param {{ clock: Clock, settings: Settings, stream: Stream }} parts */
+  constructor({ clock, settings, stream }) {
     this.#clock = clock;
-    this.#connection = connection;
-    this.#session = session;
-    this.#stats = stats;
+    this.#settings = settings;
+    this.#stream = stream;
     this.#toast = new Toast(find('toast'), clock);
-    const views = allViews();
-    this.#stage = new Stage(
-      { root: find('stage'), video: this.#video, canvas: find('overlay', HTMLCanvasElement), view: views[0] },
-      (painted) => this.#afterPaint(painted),
-    );
-    this.#buildControls(views);
+    this.#views = new ViewPanel(settings, (file) => this.#takeBackdrop(file));
+    const { hidden, only, over } = settings.now;
+    const look = { look: this.#look, over, split: 0.5, filter: new ClassFilter(hidden, only) };
+    const canvas = find('canvas', HTMLCanvasElement);
+    this.#stage = new Stage({ root: find('stage'), canvas, look }, (painted, isNew) => this.#afterPaint(painted, isNew));
+    this.#legend = new Legend(settings);
+    this.#sources = new SourceMenu(settings, { onChosen: () => this.#keeper.change(), onDevices: () => this.#keeper.devicesChanged() });
+    this.#keeper = new SourceKeeper({
+      clock,
+      parts: { stage: this.#stage, stream, video: find('video', HTMLVideoElement) },
+      choice: () => this.#sources.choice,
+      onOpened: (source, choice) => this.#afterOpened(source, choice),
+      onChanged: () => this.#refresh(),
+    });
+    this.#compare = new ComparePanel(settings, stream, (split) => this.#stage.setLook({ split }));
+    const nameOf = () => `segue-${stream.mode?.name ?? 'picture'}-${settings.now.view}-${new Date().toISOString().replace(/[:.]/g, '-')}`;
+    this.#takes = new Takes({ stage: this.#stage, labels: this.#labels.canvas, nameOf, onFailed: (message) => this.#toast.show(message) });
+    this.#server = new ServerBox(settings, stream);
+    new QualityPanel(settings, stream);
+    this.#buildControls();
     this.#listen();
-    if (!navigator.mediaDevices?.getUserMedia) this.#cameraProblem = 'insecure';
-    this.#refresh();
   }
 
   /** What the canvas shows. */
@@ -79,153 +90,173 @@ export class Page {
     return this.#stage.painted;
   }
 
-  toggle() {
-    this.#isWanted = !this.#isWanted;
-    if (this.#isWanted) {
-      this.#cameraProblem = null;
-      this.#failuresInARow = 0;
-      this.#connection.retryNow();
-    }
-    this.#settle();
+  get stage() {
+    return this.#stage;
   }
 
-  /** @param {View[]} views */
-  #buildControls(views) {
-    const modeMenu = new ModeMenu(find('modes'), this.#session);
-    const viewMenu = new ViewMenu(
-      { group: find('views'), slider: find('opacity', HTMLInputElement), output: find('opacity-output'), views },
-      { onChosen: (view) => this.#stage.setView(view), onStrength: (strength) => this.#stage.setStrength(strength) },
-    );
+  /** Connects, and takes up what was chosen before. */
+  open() {
+    this.#server.open();
+    if (this.#settings.now.mode) this.#stream.chooseMode(this.#settings.now.mode);
+    this.#stream.setSoftEdge(this.#settings.now.softEdge);
+    this.#compare.start();
+    this.#refresh();
+  }
+
+  toggle() {
+    this.#failuresInARow = 0;
+    this.#stream.retryNow();
+    this.#keeper.toggle();
+  }
+
+  #buildControls() {
+    const modeMenu = new ModeMenu(find('modes'), this.#stream, (mode) => this.#settings.set('mode', mode));
     this.#startButton.addEventListener('click', () => this.toggle());
-    find('retry').addEventListener('click', () => this.#connection.retryNow());
+    find('retry').addEventListener('click', () => this.#stream.retryNow());
     find('keep-trace').addEventListener('click', () => this.#keepTrace());
+    find('copy-link').addEventListener('click', () => void this.#copyLink());
     find('help-open').addEventListener('click', () => this.#help.showModal());
     find('help-close').addEventListener('click', () => this.#help.close());
-    this.#mirrorBox.addEventListener('change', () => this.#stage.setMirrored(this.#mirrorBox.checked));
-    this.#softEdgeBox.addEventListener('change', () => this.#session.setSoftEdge(this.#softEdgeBox.checked));
-    this.#stage.setMirrored(this.#mirrorBox.checked);
-    this.#session.setSoftEdge(this.#softEdgeBox.checked);
     new Shortcuts({
       toggle: () => this.toggle(),
-      mirror: () => this.#mirrorBox.click(),
-      nextView: () => viewMenu.next(),
-      keepTrace: () => this.#keepTrace(),
-      help: () => this.#help.showModal(),
       mode: (position) => modeMenu.choose(position),
+      keys: {
+        v: () => this.#views.nextView(),
+        o: () => this.#views.toggleOver(),
+        l: () => this.#views.toggleLabels(),
+        m: () => this.#views.toggleMirror(),
+        '/': () => this.#legend.focusSearch(),
+        a: () => this.#legend.showAll(),
+        s: () => void this.#takes.snapshot(),
+        r: () => this.#takes.toggle(),
+        k: () => this.#keepTrace(),
+        '?': () => this.#help.showModal(),
+      },
     });
   }
 
   #listen() {
-    const session = this.#session;
-    session.changed.subscribe(() => this.#settle());
-    session.resultArrived.subscribe((bytes) => this.#stats.received(bytes));
-    session.resultDecoded.subscribe((decoded) => {
+    const stream = this.#stream;
+    stream.changed.subscribe(() => this.#settle());
+    stream.pulsed.subscribe((pulse) => this.#health.show(pulse, stream.limits?.maxInFlight ?? 0));
+    stream.shown.subscribe((frame) => {
       this.#failuresInARow = 0;
-      if (this.#capture) this.#stage.show(decoded);
+      if (this.#keeper.isOn) this.#stage.show(frame);
+      else frame.picture?.close();
     });
-    session.frameDropped.subscribe(({ reason, message }) => {
-      this.#stats.dropped(reason);
+    stream.frameDropped.subscribe(({ reason, message }) => {
       if (reason !== 'backend_failed') return;
       this.#failuresInARow += 1;
       this.#failure = message;
     });
-    session.noticed.subscribe(({ message, code }) => this.#toast.show(message || code));
-    session.traceAsked.subscribe((traceId) => {
-      this.#toast.show('This frame’s trace is kept.', { text: 'See where its time went', href: `/traces?trace=${traceId}` });
+    stream.noticed.subscribe(({ message, code }) => this.#toast.show(message || code));
+    stream.traceAsked.subscribe((traceId) => {
+      const link = this.#server.isOwn ? { text: 'See where its time went', href: `/traces?trace=${traceId}` } : undefined;
+      this.#toast.show('This frame’s trace is kept.', link);
     });
+    this.#settings.changed.subscribe((key) => this.#follow(key));
     document.addEventListener('visibilitychange', () => this.#settle());
+    window.addEventListener('online', () => stream.retryNow());
     setInterval(() => this.#settle(), REFRESH_MILLIS);
   }
 
-  #keepTrace() {
-    this.#session.keepNextTrace();
-    if (!this.#capture) this.#toast.show('The trace of the first frame will be kept. Press Start to send it.');
-  }
-
-  /** Brings the camera to what is wanted now. A server that is away for long does not keep it on. */
-  #settle() {
-    const now = this.#clock.micros();
-    if (this.#session.isOpen) this.#cameraKeptUntil = now + CAMERA_KEPT_MICROS;
-    else this.#stage.clear();
-    const isCameraOn = this.#capture !== null;
-    const cameraWanted = this.#isWanted && (this.#session.isOpen || (isCameraOn && now < this.#cameraKeptUntil));
-    if (cameraWanted && !isCameraOn && !this.#isStarting) this.#startCapture();
-    if (!cameraWanted) this.#stopCapture();
-    this.#capture?.pump.setPaused(document.hidden);
+  /** @param {keyof Settings['now']} key What the user changed. */
+  #follow(key) {
+    const { mode, hidden, only, over, softEdge, labels } = this.#settings.now;
+    history.replaceState(null, '', `${location.pathname}${location.search}#${this.#settings.link}`);
+    if (key === 'mode') this.#stream.chooseMode(mode);
+    if (key === 'softEdge') this.#stream.setSoftEdge(softEdge);
+    if (key === 'labels' && !labels) this.#labels.clear();
+    if (key === 'hidden' || key === 'only') this.#stage.setLook({ filter: new ClassFilter(hidden, only) });
+    this.#stage.setLook({ look: this.#look, over });
     this.#refresh();
   }
 
-  async #startCapture() {
-    this.#isStarting = true;
+  get #look() {
+    return lookOf(this.#settings.now, { isMirrored: this.#views.isMirrored, picture: this.#backdrop });
+  }
+
+  /** @param {File} file */
+  async #takeBackdrop(file) {
+    const picture = await pictureFrom(file);
+    if (!picture) return this.#toast.show(`${file.name} is no picture that this browser can read.`);
+    this.#backdrop?.close();
+    this.#backdrop = picture;
+    this.#stage.setLook({ look: this.#look });
+  }
+
+  async #copyLink() {
+    const link = `${location.origin}${location.pathname}#${this.#settings.link}`;
     try {
-      const parts = { session: this.#session, stage: this.#stage, video: this.#video, clock: this.#clock };
-      const capture = await Capture.open(parts);
-      this.#capture = capture;
-      this.#stats.restart();
-      this.#setMirrored(!capture.facesAway);
-      capture.onLost(() => this.#giveUp('lost'));
-      capture.pump.failed.subscribe(() => this.#giveUp('encoder'));
-      capture.pump.sent.subscribe((sent) => {
-        this.#stats.sent(sent.sentBytes);
-        this.frames.add(sent);
-      });
-    } catch (error) {
-      this.#giveUp(error instanceof CameraError ? error.problem : 'failed');
-    } finally {
-      this.#isStarting = false;
-      this.#settle();
+      await navigator.clipboard.writeText(link);
+      this.#toast.show('The link is copied. It opens the page as you see it.');
+    } catch {
+      this.#toast.show('The browser allows no copying; the address bar has the link.');
     }
   }
 
-  #stopCapture() {
-    this.#capture?.close();
-    this.#capture = null;
+  #keepTrace() {
+    this.#stream.keepNextTrace();
+    if (!this.#keeper.isOn) this.#toast.show('The trace of the first frame will be kept. Press Start to send it.');
   }
 
-  /** @param {CameraProblem | 'encoder'} problem */
-  #giveUp(problem) {
-    this.#cameraProblem = problem;
-    this.#isWanted = false;
-    this.#settle();
+  #settle() {
+    if (!this.#stream.isOpen) this.#stage.clear();
+    this.#stream.setPaused(document.hidden);
+    this.#keeper.settle();
   }
 
-  /** @param {boolean} isMirrored */
-  #setMirrored(isMirrored) {
-    this.#mirrorBox.checked = isMirrored;
-    this.#stage.setMirrored(isMirrored);
+  /**
+   * @param {Source} source
+   * @param {SourceChoice} choice
+   */
+  #afterOpened(source, choice) {
+    this.#views.setSelfView(source.isSelfView);
+    this.#stage.setLook({ look: this.#look });
+    if (choice.kind === 'camera') this.#sources.showCamera(source.deviceId);
   }
 
-  /** @param {DecodedResult} painted */
-  #afterPaint(painted) {
-    const paintedAt = this.#clock.micros();
-    this.#stats.paintedFrame(painted.capturedAt, paintedAt);
-    this.#session.reportPaint(painted, paintedAt);
+  /**
+   * @param {ShownFrame | null} painted
+   * @param {boolean} isNew
+   */
+  #afterPaint(painted, isNew) {
+    if (painted && isNew) this.#stream.reportPaint(painted.frameId, this.#clock.micros());
+    const { scheme } = this.#stage;
+    const { labels, view } = this.#settings.now;
+    if (painted && scheme && labels && isNew) {
+      const where = { isMirrored: this.#views.isMirrored, isBeside: view === 'side-by-side', picture: this.#stage.canvas };
+      this.#labels.draw(painted.mask, scheme, where);
+    }
+    this.#takes.painted();
   }
 
   #refresh() {
-    const { modes, limits, generation, inFlightCount, serverVersion, clockSync } = this.#session;
+    const { mode, pendingMode, state, pulse } = this.#stream;
     const { painted, scheme } = this.#stage;
     const words = describe({
-      isWanted: this.#isWanted,
-      isCameraOn: this.#capture !== null,
-      cameraProblem: this.#cameraProblem,
-      phase: this.#connection.phase,
-      hasServed: this.#connection.hasServed,
+      source: this.#sources.choice.kind,
+      isWanted: this.#keeper.isWanted,
+      isSourceOn: this.#keeper.isOn,
+      problem: this.#keeper.problem,
+      phase: state.phase,
+      hasServed: state.hasServed,
       isHidden: document.hidden,
       hasMask: painted !== null,
-      mode: modes.current,
-      pendingMode: modes.pending,
+      mode,
+      pendingMode,
       failure: this.#failuresInARow >= FAILURES_TO_SAY_SO ? this.#failure : null,
     });
-    this.#status.show(words, this.#connection.retryInMillis);
-    this.#startButton.textContent = this.#isWanted ? 'Stop' : 'Start';
-    this.#startButton.dataset.running = String(this.#isWanted);
-    this.#numbers.show(this.#stats.snapshot(), { inFlight: inFlightCount, maxInFlight: limits?.maxInFlight ?? 0 });
-    if (painted) this.#legend.show(painted.mask, scheme);
+    this.#status.show(words, Math.max(0, (state.retryAt - this.#clock.micros()) / 1000));
+    this.#startButton.textContent = this.#keeper.isWanted ? 'Stop' : 'Start';
+    this.#startButton.dataset.running = String(this.#keeper.isWanted);
+    this.#takes.setLive(this.#keeper.isOn);
+    if (painted && scheme) this.#legend.show(painted.mask, scheme);
     else this.#legend.clear();
-    find('model').textContent = modes.current ? `${modes.current.name} · ${modes.current.model || modes.current.backend}` : '–';
-    find('generation').textContent = limits ? String(generation) : '–';
-    find('server-version').textContent = serverVersion || '–';
-    find('round-trip').textContent = clockSync.best ? `${(clockSync.best.roundTripMicros / 1000).toFixed(1)} ms away` : '–';
+    if (!painted) this.#labels.clear();
+    this.#compare.show(painted, pulse?.comparison ?? null);
+    find('shows').hidden = !this.#keeper.isOn;
+    find('shows').textContent = this.#stage.showsOwnFrame ? 'The mask’s own frame' : 'Live video';
+    this.#facts.show(this.#stream);
   }
 }

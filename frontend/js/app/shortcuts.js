@@ -1,15 +1,7 @@
-/**
- * @typedef {object} Actions
- * @property {() => void} toggle
- * @property {() => void} mirror
- * @property {() => void} nextView
- * @property {() => void} keepTrace
- * @property {() => void} help
- * @property {(position: number) => void} mode
- */
+/** @typedef {{ toggle: () => void, mode: (position: number) => void, keys: Record<string, () => void> }} Actions */
 
 /** What takes every key for itself, and what takes the space bar. */
-const TAKES_TEXT = 'input[type="password"], input[type="text"], textarea, select';
+const TAKES_TEXT = 'input:is([type="password"], [type="text"], [type="search"]), textarea, select';
 const TAKES_SPACE = 'button, a, summary, input[type="checkbox"]';
 
 /** Keys for the whole page. A focused control keeps its own use of them. */
@@ -38,9 +30,9 @@ export class Shortcuts {
       event.preventDefault();
       this.#actions.toggle();
     } else if (key >= '1' && key <= '9') this.#actions.mode(Number(key));
-    else if (key === 'm') this.#actions.mirror();
-    else if (key === 'v') this.#actions.nextView();
-    else if (key === 'k') this.#actions.keepTrace();
-    else if (key === '?') this.#actions.help();
+    else if (Object.hasOwn(this.#actions.keys, key)) {
+      event.preventDefault();
+      this.#actions.keys[key]();
+    }
   }
 }

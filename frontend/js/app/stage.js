@@ -1,126 +1,201 @@
 /**
- * @import { DecodedResult } from '../core/decoded_result.js'
- * @import { Mode } from '../core/messages.js'
- * @import { View } from './views/all_views.js'
+ * @import { ClassFilter } from '../core/class_filter.js'
+ * @import { Look, Picture } from '../paint/scene.js'
+ * @import { Source } from './sources/source.js'
+ * @import { ShownFrame, ShownLayer } from './stream.js'
+ *
+ * @typedef {object} StageLook
+ * @property {Look} look
+ * @property {'frame' | 'live'} over
+ * @property {number} split Where the compared modes meet, 0 to 1 across the stage.
+ * @property {ClassFilter} filter
  */
 
 import { ClassScheme } from '../core/class_scheme.js';
+import { createPainter } from '../paint/painter.js';
+import { SchemeShelf } from './scheme_shelf.js';
 
-/** @type {Mode} */
-const NO_MODE = { index: -1, name: '', state: 'loading', backend: '', model: '', labels: [], palette: [], message: '', command: '' };
+/** Larger pictures are painted smaller: the screen shows no more, and painting takes its time. */
+const MOST_PIXELS_A_SIDE = 1280;
 
-/** The live video with the newest mask over it. Masks are painted when the screen is, so one overtaken by a newer is not. */
+/**
+ * The canvas: the source's picture with the newest mask, painted when the screen is, so that what was overtaken by a newer
+ * one is not.
+ */
 export class Stage {
   #root;
-  #video;
   #canvas;
-  #context;
+  #painter;
   #onPainted;
-  /** @type {View} */
-  #view;
-  /** @type {DecodedResult | null} */
+  #schemes = new SchemeShelf();
+  /** @type {StageLook} */
+  #look;
+  /** @type {Source | null} */
+  #source = null;
+  /** @type {ShownFrame | null} */
   #newest = null;
-  /** @type {DecodedResult | null} */
+  /** @type {ShownFrame | null} */
   #painted = null;
-  #scheme = new ClassScheme(NO_MODE);
   #animation = 0;
+  #isStale = true;
+  #paintedVersion = -1;
+  #version = 0;
+  #aspect = '';
 
   /**
-   * @param {{ root: HTMLElement, video: HTMLVideoElement, canvas: HTMLCanvasElement, view: View }} parts
-   * @param {(painted: DecodedResult) => void} onPainted
+   * @param {{ root: HTMLElement, canvas: HTMLCanvasElement, look: StageLook }} parts
+   * @param {(painted: ShownFrame | null, isNew: boolean) => void} onPainted Told after each painting.
    */
-  constructor({ root, video, canvas, view }, onPainted) {
+  constructor({ root, canvas, look }, onPainted) {
     this.#root = root;
-    this.#video = video;
     this.#canvas = canvas;
-    this.#context = canvas.getContext('2d');
-    this.#view = view;
+    this.#painter = createPainter(canvas);
+    this.#look = look;
     this.#onPainted = onPainted;
-    video.addEventListener('resize', () => this.#shape(video.videoWidth, video.videoHeight));
   }
 
-  /** What the canvas shows. */
+  /** The frame whose mask the canvas shows. */
   get painted() {
     return this.#painted;
   }
 
-  /** Of the mode that made what the canvas shows. */
-  get scheme() {
-    return this.#scheme;
+  get canvas() {
+    return this.#canvas;
   }
 
-  /** @param {MediaStream} stream */
-  async play(stream) {
-    this.#video.srcObject = stream;
+  get painterKind() {
+    return this.#painter.kind;
+  }
+
+  /** Whether the picture under the mask is the mask's own. */
+  get showsOwnFrame() {
+    return this.#look.over === 'frame' && this.#painted?.picture != null;
+  }
+
+  /** Of the mask that the canvas shows. */
+  get scheme() {
+    return this.#painted ? this.#schemes.of(this.#painted.mode, this.#look.filter) : null;
+  }
+
+  /** @param {Source} source */
+  play(source) {
+    this.#source = source;
     this.#root.dataset.live = '';
-    await this.#video.play();
+    this.#isStale = true;
+    if (this.#animation === 0) this.#animate();
   }
 
   stop() {
-    this.#video.srcObject = null;
+    cancelAnimationFrame(this.#animation);
+    this.#animation = 0;
+    this.#source = null;
     delete this.#root.dataset.live;
     this.clear();
   }
 
-  /** @param {DecodedResult} decoded */
-  show(decoded) {
-    this.#newest = decoded;
-    if (this.#animation === 0) this.#animation = requestAnimationFrame(() => this.#paintNewest());
+  /** @param {ShownFrame} frame Its picture is closed here. */
+  show(frame) {
+    this.#newest?.picture?.close();
+    this.#newest = frame;
   }
 
   /** Takes the mask away: it belongs to a picture that is gone. */
   clear() {
-    cancelAnimationFrame(this.#animation);
-    this.#animation = 0;
+    if (!this.#newest && !this.#painted) return;
+    this.#newest?.picture?.close();
+    this.#painted?.picture?.close();
     this.#newest = null;
     this.#painted = null;
-    this.#context?.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
+    this.#isStale = true;
   }
 
-  /** @param {View} view */
-  setView(view) {
-    this.#view = view;
-    if (this.#painted) this.#paint(this.#painted);
+  /** @param {Partial<StageLook>} look What changes. */
+  setLook(look) {
+    this.#look = { ...this.#look, ...look };
+    this.#isStale = true;
+    const { view, backdrop } = this.#look.look;
+    this.#root.toggleAttribute('data-transparent', view === 'cut-out' && backdrop.kind === 'transparent');
   }
 
-  /** @param {number} strength 0 to 1. */
-  setStrength(strength) {
-    this.#canvas.style.opacity = String(strength);
+  /** Paints at once what the canvas is to show, so that it can be read before the browser has taken it. */
+  repaint() {
+    this.#isStale = true;
+    this.#paint();
   }
 
-  /** @param {boolean} isMirrored */
-  setMirrored(isMirrored) {
-    this.#root.toggleAttribute('data-mirrored', isMirrored);
+  #animate() {
+    this.#animation = requestAnimationFrame(() => {
+      this.#animate();
+      this.#paint();
+    });
   }
 
-  #paintNewest() {
-    this.#animation = 0;
-    if (!this.#newest) return;
-    this.#paint(this.#newest);
+  #paint() {
+    const isNew = this.#takeNewest();
+    const picture = this.#picture();
+    if (!picture) return;
+    const isOlder = !isNew && !this.#isStale && picture.version === this.#paintedVersion;
+    if (isOlder) return;
+    this.#isStale = false;
+    this.#paintedVersion = picture.version;
+    const { widthPx, heightPx } = fit(picture);
+    this.#shape(aspectOf(widthPx, heightPx, this.#look.look.view));
+    const other = this.#painted?.other;
+    this.#painter.paint({
+      picture,
+      layer: this.#layerOf(this.#painted),
+      other: other ? { layer: this.#layerOf(other), split: this.#look.split } : null,
+      look: this.#look.look,
+      widthPx,
+      heightPx,
+    });
+    this.#onPainted(this.#painted, isNew);
+  }
+
+  /** @param {string} aspect */
+  #shape(aspect) {
+    if (aspect === this.#aspect) return;
+    this.#aspect = aspect;
+    this.#root.style.setProperty('--aspect', aspect);
+  }
+
+  #takeNewest() {
+    if (!this.#newest) return false;
+    this.#painted?.picture?.close();
     this.#painted = this.#newest;
     this.#newest = null;
-    this.#onPainted(this.#painted);
+    this.#version += 1;
+    return true;
   }
 
-  /** @param {DecodedResult} decoded */
-  #paint({ mask, mode }) {
-    if (!this.#context) return;
-    if (this.#scheme.mode !== mode) this.#scheme = new ClassScheme(mode);
-    const canvas = this.#canvas;
-    if (canvas.width !== mask.widthPx || canvas.height !== mask.heightPx) {
-      canvas.width = mask.widthPx;
-      canvas.height = mask.heightPx;
-    } else {
-      this.#context.clearRect(0, 0, canvas.width, canvas.height);
-    }
-    this.#view.paint(this.#context, mask, this.#scheme, this.#video);
+  /** @returns {Picture | null} */
+  #picture() {
+    const own = this.showsOwnFrame ? this.#painted?.picture : null;
+    // A version of its own: negative, so that it is never taken for one of the source's.
+    if (own) return { source: own, widthPx: own.width, heightPx: own.height, version: -1 - this.#version };
+    return this.#source?.picture() ?? null;
   }
 
-  /**
-   * @param {number} widthPx
-   * @param {number} heightPx
-   */
-  #shape(widthPx, heightPx) {
-    if (widthPx > 0) this.#root.style.setProperty('--aspect', `${widthPx} / ${heightPx}`);
+  /** @param {ShownFrame | ShownLayer | null} shown */
+  #layerOf(shown) {
+    if (!shown) return { mask: null, scheme: NOTHING };
+    return { mask: shown.mask, scheme: this.#schemes.of(shown.mode, this.#look.filter) };
   }
+}
+
+const NOTHING = new ClassScheme({ index: -1, name: '', state: 'loading', backend: '', model: '', labels: [], palette: [], message: '', command: '' });
+
+/** @param {Picture} picture */
+function fit({ widthPx, heightPx }) {
+  const scale = Math.min(1, MOST_PIXELS_A_SIDE / Math.max(widthPx, heightPx));
+  return { widthPx: Math.max(1, Math.round(widthPx * scale)), heightPx: Math.max(1, Math.round(heightPx * scale)) };
+}
+
+/**
+ * @param {number} widthPx
+ * @param {number} heightPx
+ * @param {string} view
+ */
+function aspectOf(widthPx, heightPx, view) {
+  return `${view === 'side-by-side' ? 2 * widthPx : widthPx} / ${heightPx}`;
 }

@@ -64,8 +64,23 @@ export class Connection {
     return Math.max(0, (this.#retryAtMicros - this.#clock.micros()) / 1000);
   }
 
+  get url() {
+    return this.#url;
+  }
+
   open() {
     if (this.#phase === 'closed') this.#connect();
+  }
+
+  /** @param {string} url Another server. */
+  moveTo(url) {
+    if (url === this.#url) return;
+    const wasClosed = this.#phase === 'closed';
+    this.close();
+    this.#url = url;
+    this.#hasServed = false;
+    this.#backoff.reset();
+    if (!wasClosed) this.#connect();
   }
 
   /** Ends the wait for the next attempt. */

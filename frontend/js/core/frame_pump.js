@@ -1,18 +1,27 @@
 /**
  * @import { Clock } from './clock.js'
- * @import { Session } from './session.js'
+ * @import { Limits } from './messages.js'
  *
  * @typedef {object} EncodedFrame
  * @property {Uint8Array<ArrayBuffer>} jpeg
+ * @property {ImageBitmap} [picture] What the JPEG shows.
  * @property {number} widthPx
  * @property {number} heightPx
  * @property {number} capturedAt
  * @property {number} startedAt Encoding began.
  * @property {number} encodedAt
  *
+ * @typedef {{ jpegQuality: number, maxDimensionPx: number }} FrameSettings
+ *
  * @typedef {object} FrameEncoder
- * @property {(settings: { maxDimensionPx: number, jpegQuality: number }) => Promise<EncodedFrame>} next
- *   Encodes the newest camera frame that was not encoded yet.
+ * @property {(settings: FrameSettings) => Promise<EncodedFrame>} next Encodes the newest frame that was not encoded yet.
+ *
+ * @typedef {object} FrameSink A session, or several.
+ * @property {Limits | null} limits
+ * @property {boolean} wantsFrame Whether a frame encoded now could be sent.
+ * @property {Signal<void>} slotFreed
+ * @property {Signal<void>} changed
+ * @property {(frame: EncodedFrame) => { frameId: number, sentBytes: number }} sendFrame
  *
  * @typedef {{ frameId: number, sentBytes: number, frame: EncodedFrame }} SentFrame
  */
@@ -34,9 +43,11 @@ export class FramePump {
   /** @type {Signal<Error>} The encoder gave up. */
   failed = new Signal();
 
-  #session;
+  #sink;
   #encoder;
   #clock;
+  #settings;
+  #leastIntervalMillis;
   #isPaused = false;
   #isEncoding = false;
   #isClosed = false;
@@ -46,12 +57,18 @@ export class FramePump {
   #cancelTimer = () => {};
   #unsubscribe;
 
-  /** @param {{ session: Session, encoder: FrameEncoder, clock: Clock }} parts */
-  constructor({ session, encoder, clock }) {
-    this.#session = session;
+  /**
+   * @param {{ sink: FrameSink, encoder: FrameEncoder, clock: Clock, settings?: () => FrameSettings | null, leastIntervalMillis?: number }} parts
+   *   `settings` are asked for before each frame; without them the limits are the settings. The interval may be longer
+   *   than the limits ask for: a still picture needs few frames.
+   */
+  constructor({ sink, encoder, clock, settings = () => sink.limits, leastIntervalMillis = 0 }) {
+    this.#sink = sink;
     this.#encoder = encoder;
     this.#clock = clock;
-    this.#unsubscribe = [session.slotFreed, session.changed].map((signal) => signal.subscribe(() => this.#advance()));
+    this.#settings = settings;
+    this.#leastIntervalMillis = leastIntervalMillis;
+    this.#unsubscribe = [sink.slotFreed, sink.changed].map((signal) => signal.subscribe(() => this.#advance()));
     this.#advance();
   }
 
@@ -68,20 +85,20 @@ export class FramePump {
   }
 
   get #mayEncode() {
-    return !this.#isClosed && !this.#isPaused && !this.#isEncoding && this.#session.wantsFrame;
+    return !this.#isClosed && !this.#isPaused && !this.#isEncoding && this.#sink.wantsFrame;
   }
 
   #advance() {
     this.#cancelTimer();
-    const { limits } = this.#session;
-    if (!this.#mayEncode || !limits) return;
+    const settings = this.#settings();
+    if (!this.#mayEncode || !settings) return;
     // Begun early by the time that encoding takes: frames are sent, not begun, an interval apart.
     const waitMillis = this.#millisUntilDue() - this.#encodeMicros / 1000;
     if (waitMillis > 0) this.#cancelTimer = this.#clock.after(waitMillis, () => this.#advance());
-    else this.#encode(limits);
+    else this.#encode(settings);
   }
 
-  /** @param {{ maxDimensionPx: number, jpegQuality: number }} settings */
+  /** @param {FrameSettings} settings */
   async #encode(settings) {
     this.#isEncoding = true;
     try {
@@ -90,6 +107,7 @@ export class FramePump {
       await this.#due();
       this.#isEncoding = false;
       if (this.#mayEncode) this.#send(frame);
+      else frame.picture?.close();
       this.#advance();
     } catch (error) {
       this.#isEncoding = false;
@@ -102,7 +120,7 @@ export class FramePump {
     const lateMillis = -this.#millisUntilDue();
     const now = this.#clock.micros();
     this.#pacedAt = lateMillis <= LATENESS_FORGIVEN * this.#intervalMillis ? now - lateMillis * 1000 : now;
-    this.sent.emit({ ...this.#session.sendFrame(frame), frame });
+    this.sent.emit({ ...this.#sink.sendFrame(frame), frame });
   }
 
   /** A frame that was ready early waits; one that is late is sent at once. */
@@ -116,6 +134,6 @@ export class FramePump {
   }
 
   get #intervalMillis() {
-    return this.#session.limits?.minFrameIntervalMillis ?? 0;
+    return Math.max(this.#sink.limits?.minFrameIntervalMillis ?? 0, this.#leastIntervalMillis);
   }
 }

@@ -19,9 +19,24 @@
  * @property {number} maxDimensionPx
  * @property {number} maxInFlight
  * @property {number} minFrameIntervalMillis
+ * @property {AdaptiveBounds | null} adaptive Null where quality and size are to stay as they are.
  *
- * @typedef {{ type: 'hello', session: string, version: string, generation: number, mode: string, modes: Mode[], limits: Limits }} Hello
- * @typedef {{ type: 'limits', generation: number, limits: Limits }} LimitsChanged
+ * @typedef {object} AdaptiveBounds How far below the limits a client may go by itself, and what for.
+ * @property {number} minJpegQuality
+ * @property {number} minDimensionPx
+ * @property {number} targetLatencyMillis Capture to paint.
+ *
+ * @typedef {object} Hello
+ * @property {'hello'} type
+ * @property {string} session
+ * @property {string} version
+ * @property {number} generation
+ * @property {string} mode
+ * @property {Mode[]} modes
+ * @property {Limits} limits
+ * @property {string} profile Empty where the server does not say.
+ *
+ * @typedef {{ type: 'limits', generation: number, limits: Limits, profile: string }} LimitsChanged
  * @typedef {{ type: 'mode', mode: string, index: number, state: ModeState, message: string }} ModeChanged
  * @typedef {{ type: 'modes', modes: Mode[] }} ModesChanged
  * @typedef {{ type: 'dropped', frameId: number, reason: string, message: string }} Dropped
@@ -53,9 +68,15 @@ export function readMessage(text) {
         mode: string(fields, 'mode'),
         modes: readModes(fields.modes),
         limits: readLimits(object(fields.limits, 'limits')),
+        profile: optionalString(fields, 'profile'),
       };
     case 'limits':
-      return { type: 'limits', generation: number(fields, 'generation'), limits: readLimits(fields) };
+      return {
+        type: 'limits',
+        generation: number(fields, 'generation'),
+        limits: readLimits(fields),
+        profile: optionalString(fields, 'profile'),
+      };
     case 'mode':
       return {
         type: 'mode',
@@ -114,11 +135,28 @@ function readModes(value) {
  * @returns {Limits}
  */
 function readLimits(fields) {
+  const jpegQuality = within(number(fields, 'jpeg_quality'), 1, 100);
+  const maxDimensionPx = within(number(fields, 'max_dimension_px'), 16, 8192);
   return {
-    jpegQuality: within(number(fields, 'jpeg_quality'), 1, 100),
-    maxDimensionPx: within(number(fields, 'max_dimension_px'), 16, 8192),
+    jpegQuality,
+    maxDimensionPx,
     maxInFlight: within(number(fields, 'max_in_flight'), 1, 64),
     minFrameIntervalMillis: within(number(fields, 'min_frame_interval_millis'), 0, 60_000),
+    adaptive: fields.adaptive == null ? null : readBounds(object(fields.adaptive, 'adaptive'), jpegQuality, maxDimensionPx),
+  };
+}
+
+/**
+ * @param {Record<string, unknown>} fields
+ * @param {number} jpegQuality
+ * @param {number} maxDimensionPx
+ * @returns {AdaptiveBounds}
+ */
+function readBounds(fields, jpegQuality, maxDimensionPx) {
+  return {
+    minJpegQuality: within(number(fields, 'min_jpeg_quality'), 1, jpegQuality),
+    minDimensionPx: within(number(fields, 'min_dimension_px'), 16, maxDimensionPx),
+    targetLatencyMillis: within(number(fields, 'target_latency_millis'), 10, 60_000),
   };
 }
 

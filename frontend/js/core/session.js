@@ -11,6 +11,7 @@
 
 import { ClockSync } from './clock_sync.js';
 import { paintMessage } from './decoded_result.js';
+import { Heartbeat } from './heartbeat.js';
 import { InFlight } from './in_flight.js';
 import { MaskDecoder } from './mask_decoder.js';
 import { readMessage } from './messages.js';
@@ -20,9 +21,6 @@ import { Signal } from './signal.js';
 import { idInHex, TraceIds } from './trace_ids.js';
 import { readResult, writeFrame } from './wire.js';
 
-const TICK_MILLIS = 1000;
-const TICKS_PER_CLOCK_SYNC = 4;
-const SILENT_AFTER_MICROS = 10_000_000;
 const MAX_UNDECODED = 2;
 
 /** One conversation with the server, across reconnects: mode, view and the frame counter are kept, frames in flight are not. */
@@ -48,6 +46,8 @@ export class Session {
   clockSync = new ClockSync();
   generation = 0;
   serverVersion = '';
+  /** Of the profile in force; empty where the server does not say. */
+  profile = '';
   /** @type {Limits | null} Null until the first hello. */
   limits = null;
 
@@ -59,15 +59,18 @@ export class Session {
   #undecoded = 0;
   #nextFrameId = 1;
   #softEdge = true;
-  #heardAt = 0;
-  #askedAt = 0;
-  #ticks = 0;
-  #cancelTick = () => {};
+  #heartbeat;
 
   /** @param {{ connection: Connection, clock: Clock }} parts */
   constructor({ connection, clock }) {
     this.#connection = connection;
     this.#clock = clock;
+    this.#heartbeat = new Heartbeat(clock, {
+      ask: () => this.#say({ type: 'clock', sent: clock.micros() }),
+      onSilent: () => connection.drop(),
+      onTick: (now) => this.#giveUpUnanswered(now),
+      onAwake: () => this.clockSync.reset(),
+    });
     connection.received.subscribe((message) => this.#receive(message));
     connection.phaseChanged.subscribe((phase) => {
       if (phase !== 'open') this.#forgetSocket();
@@ -151,7 +154,7 @@ export class Session {
 
   /** @param {string | ArrayBuffer} message */
   #receive(message) {
-    this.#heardAt = this.#clock.micros();
+    this.#heartbeat.heard();
     try {
       if (typeof message === 'string') this.#follow(readMessage(message));
       else this.#accept(readResult(message), message.byteLength);
@@ -168,16 +171,17 @@ export class Session {
         this.generation = message.generation;
         this.serverVersion = message.version;
         this.limits = message.limits;
+        this.profile = message.profile;
         this.#connection.established();
         this.#sendView();
         this.#requestMode();
-        this.#syncClock();
-        this.#cancelTick = this.#clock.after(TICK_MILLIS, () => this.#tick());
+        this.#heartbeat.start();
         this.configured.emit();
         break;
       case 'limits':
         this.generation = message.generation;
         this.limits = message.limits;
+        this.profile = message.profile || this.profile;
         this.changed.emit();
         this.configured.emit();
         break;
@@ -193,7 +197,7 @@ export class Session {
         if (this.#inFlight.settle(message.frameId)) this.frameDropped.emit(message);
         break;
       case 'clock':
-        this.clockSync.add(message, this.#heardAt);
+        this.clockSync.add(message, this.#heartbeat.heardAt);
         return;
       case 'error':
         this.noticed.emit(message);
@@ -217,7 +221,7 @@ export class Session {
    * @param {number} messageBytes
    */
   #accept(result, messageBytes) {
-    const receivedAt = this.#heardAt;
+    const receivedAt = this.#heartbeat.heardAt;
     const decoder = this.#decoder;
     const encodeStartedAt = this.#inFlight.settle(result.frameId)?.encodeStartedAt;
     let decodeStartedAt = receivedAt;
@@ -259,27 +263,15 @@ export class Session {
     this.#say({ type: 'view', soft_edge: this.#softEdge, picture: null });
   }
 
-  #syncClock() {
-    if (this.#heardAt >= this.#askedAt) this.#askedAt = this.#clock.micros();
-    this.#say({ type: 'clock', sent: this.#clock.micros() });
-  }
-
-  #tick() {
-    const now = this.#clock.micros();
-    if (this.#heardAt < this.#askedAt && now - this.#askedAt > SILENT_AFTER_MICROS) {
-      this.#connection.drop();
-      return;
-    }
-    this.#cancelTick = this.#clock.after(TICK_MILLIS, () => this.#tick());
-    this.#ticks += 1;
-    if (this.#ticks % TICKS_PER_CLOCK_SYNC === 0) this.#syncClock();
+  /** @param {number} now */
+  #giveUpUnanswered(now) {
     const unanswered = this.#inFlight.expire(now);
     for (const frameId of unanswered) this.frameDropped.emit({ type: 'dropped', frameId, reason: 'unanswered', message: '' });
     if (unanswered.length > 0) this.slotFreed.emit();
   }
 
   #forgetSocket() {
-    this.#cancelTick();
+    this.#heartbeat.stop();
     this.#inFlight.clear();
     this.#decoder = new MaskDecoder();
     this.#undecoded = 0;

@@ -1,0 +1,131 @@
+/**
+ * @import { Settings } from '../core/settings.js'
+ * @import { Comparison } from '../stream/orders.js'
+ * @import { ShownFrame, Stream } from './stream.js'
+ */
+
+import { find } from './find.js';
+
+const STEP = 0.02;
+
+/** Two modes on the same frames: the choice of the second, the line where they meet, and what each is good for. */
+export class ComparePanel {
+  #settings;
+  #stream;
+  #onSplit;
+  #select = find('compare', HTMLSelectElement);
+  #split = find('split');
+  #first = find('tag-first');
+  #second = find('tag-second');
+  #agreement = find('agreement');
+  #at = 0.5;
+
+  /**
+   * @param {Settings} settings
+   * @param {Stream} stream
+   * @param {(split: number) => void} onSplit
+   */
+  constructor(settings, stream, onSplit) {
+    this.#settings = settings;
+    this.#stream = stream;
+    this.#onSplit = onSplit;
+    this.#select.addEventListener('change', () => settings.set('compare', this.#select.value));
+    settings.changed.subscribe((key) => key === 'compare' && this.#apply());
+    stream.changed.subscribe(() => this.#render());
+    this.#listenForDrags();
+    this.#split.addEventListener('keydown', (event) => this.#press(event));
+    this.#move(this.#at);
+  }
+
+  /** Asks for the comparison that was chosen before; the stream must be open to a server. */
+  start() {
+    this.#apply();
+  }
+
+  /**
+   * @param {ShownFrame | null} painted
+   * @param {Comparison | null} comparison
+   */
+  show(painted, comparison) {
+    const other = painted?.other ?? null;
+    for (const element of [this.#split, this.#first, this.#second, this.#agreement]) element.hidden = other === null;
+    if (!painted || !other) return;
+    const [first, second] = comparison?.medianMillis ?? [null, null];
+    setText(this.#first, inWords(painted.mode.name, first));
+    setText(this.#second, inWords(other.mode.name, second));
+    const agreement = comparison?.agreement ?? null;
+    setText(this.#agreement, agreement === null ? 'comparing' : `${(100 * agreement).toFixed(1)} % agree`);
+  }
+
+  #apply() {
+    this.#stream.compareWith(this.#settings.now.compare || null);
+    this.#render();
+  }
+
+  #render() {
+    const { modes, mode, state } = this.#stream;
+    const { compare } = this.#settings.now;
+    const names = modes.filter(({ name }) => name !== mode?.name || name === compare).map(({ name }) => name);
+    if (compare !== '' && !names.includes(compare)) names.push(compare);
+    const known = [...this.#select.options].slice(1).map((option) => option.value);
+    if (known.join('\n') !== names.join('\n')) this.#select.replaceChildren(this.#select.options[0], ...names.map(optionOf));
+    for (const option of this.#select.options) option.disabled = modes.some(({ name, state: now }) => name === option.value && now === 'unavailable');
+    this.#select.value = compare;
+    const { rival } = state;
+    this.#select.title = rival && rival.state !== 'ready' ? rival.message || `${rival.mode} is ${rival.state}` : '';
+  }
+
+  #listenForDrags() {
+    const frame = find('stage');
+    /** @param {PointerEvent} event */
+    const drag = (event) => {
+      const { left, width } = frame.getBoundingClientRect();
+      this.#move((event.clientX - left) / width);
+    };
+    this.#split.addEventListener('pointerdown', (event) => {
+      this.#split.setPointerCapture(event.pointerId);
+      drag(event);
+    });
+    this.#split.addEventListener('pointermove', (event) => this.#split.hasPointerCapture(event.pointerId) && drag(event));
+  }
+
+  /** @param {KeyboardEvent} event */
+  #press(event) {
+    const to = { ArrowLeft: this.#at - STEP, ArrowRight: this.#at + STEP, Home: 0, End: 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    this.#move(to);
+  }
+
+  /** @param {number} at 0 to 1 across the stage. */
+  #move(at) {
+    this.#at = Math.max(0, Math.min(1, at));
+    this.#split.style.left = `${100 * this.#at}%`;
+    this.#split.setAttribute('aria-valuenow', String(Math.round(100 * this.#at)));
+    this.#onSplit(this.#at);
+  }
+}
+
+/**
+ * @param {string} mode
+ * @param {number | null} medianMillis
+ */
+function inWords(mode, medianMillis) {
+  return medianMillis === null ? mode : `${mode} · ${Math.round(medianMillis)} ms`;
+}
+
+/** @param {string} name */
+function optionOf(name) {
+  const option = document.createElement('option');
+  option.value = name;
+  option.textContent = name;
+  return option;
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {string} text
+ */
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}

@@ -1,0 +1,56 @@
+/**
+ * @import { Snapshot } from '../core/frame_stats.js'
+ * @import { Pulse } from '../stream/orders.js'
+ */
+
+import { find } from './find.js';
+
+/** The live numbers, where the time goes, and one sentence about it. */
+export class HealthPanel {
+  #diagnosis = find('diagnosis');
+
+  /**
+   * @param {Pulse} pulse
+   * @param {number} maxInFlight
+   */
+  show({ snapshot, inFlight, diagnosis }, maxInFlight) {
+    this.#numbers(snapshot);
+    set(find('number-in-flight'), `${inFlight} / ${maxInFlight}`);
+    set(this.#diagnosis, diagnosis.text);
+    this.#diagnosis.dataset.kind = diagnosis.kind;
+  }
+
+  /** @param {Snapshot} snapshot */
+  #numbers(snapshot) {
+    set(find('number-fps'), snapshot.fps.toFixed(1));
+    set(find('number-median'), wholeMillis(snapshot.medianMillis));
+    set(find('number-p95'), wholeMillis(snapshot.p95Millis));
+    set(find('number-up'), snapshot.upKBps.toFixed(0));
+    set(find('number-down'), snapshot.downKBps.toFixed(0));
+    const drops = Object.entries(snapshot.dropped);
+    set(find('number-dropped'), String(drops.reduce((sum, [, count]) => sum + count, 0)));
+    set(find('drop-reasons'), drops.map(([reason, count]) => inWords(reason, drops.length > 1 ? count : null)).join(', '));
+  }
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {string} text
+ */
+function set(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/**
+ * @param {string} reason
+ * @param {number | null} count Null where the total says it already.
+ */
+function inWords(reason, count) {
+  const words = reason.replaceAll('_', ' ');
+  return count === null ? words : `${count} ${words}`;
+}
+
+/** @param {number | null} millis */
+function wholeMillis(millis) {
+  return millis === null ? '–' : millis.toFixed(0);
+}

@@ -1,0 +1,4 @@
+/** This machine's WebGL can't run the painter. */
+export class GlError extends Error {
+  name = 'GlError';
+}

@@ -1,0 +1,102 @@
+/** @import { Scene } from './scene.js' */
+
+import { Signal } from '../core/signal.js';
+import { GlError } from './gl_error.js';
+import { GlKit } from './gl_kit.js';
+import { fitCanvas } from './scene.js';
+
+/**
+ * `preserveDrawingBuffer`: a snapshot may be taken of the canvas at any time, not only in the task that painted it.
+ *
+ * @type {WebGLContextAttributes}
+ */
+const ATTRIBUTES = { alpha: true, premultipliedAlpha: true, antialias: false, depth: false, stencil: false, preserveDrawingBuffer: true };
+
+/** Paints with the graphics card. When the card is lost it paints nothing, and when it is back it goes on by itself. */
+export class GlPainter {
+  /** @type {'webgl2'} */
+  kind = 'webgl2';
+  /** The canvas came back empty and has to be painted again. @type {Signal<void>} */
+  restored = new Signal();
+
+  #canvas;
+  #gl;
+  /** @type {GlKit | null} */
+  #kit = null;
+  #abort = new AbortController();
+
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {WebGL2RenderingContext} gl Of this canvas.
+   */
+  constructor(canvas, gl) {
+    this.#canvas = canvas;
+    this.#gl = gl;
+    const { signal } = this.#abort;
+    canvas.addEventListener('webglcontextlost', (event) => this.#lose(event), { signal });
+    canvas.addEventListener('webglcontextrestored', () => this.restored.emit(), { signal });
+  }
+
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {{ evenIfSlow: boolean }} how Whether the processor may do the graphics card's work.
+   * @returns {GlPainter | null} Null where WebGL2 can't do it; the canvas is then still free for another kind of context.
+   */
+  static on(canvas, { evenIfSlow }) {
+    if (!isAble(canvas.ownerDocument, evenIfSlow)) return null;
+    const gl = canvas.getContext('webgl2', ATTRIBUTES);
+    return gl && new GlPainter(canvas, gl);
+  }
+
+  /** @param {Scene} scene */
+  paint(scene) {
+    fitCanvas(this.#canvas, scene);
+    this.#kit ??= buildKit(this.#gl);
+    this.#kit?.paint(scene);
+  }
+
+  close() {
+    this.#abort.abort();
+    this.#kit?.close();
+    this.#kit = null;
+  }
+
+  /** @param {Event} event */
+  #lose(event) {
+    event.preventDefault(); // Says that a restored one is wanted.
+    this.#kit = null;
+  }
+}
+
+/**
+ * Tries it on another canvas: one that was once asked for WebGL gives no other context any more.
+ *
+ * @param {Document} document
+ * @param {boolean} evenIfSlow
+ */
+function isAble(document, evenIfSlow) {
+  const gl = document.createElement('canvas').getContext('webgl2', { ...ATTRIBUTES, failIfMajorPerformanceCaveat: !evenIfSlow });
+  if (!gl) return false;
+  try {
+    return buildKit(gl) !== null;
+  } catch (error) {
+    if (error instanceof GlError) return false;
+    throw error;
+  } finally {
+    gl.getExtension('WEBGL_lose_context')?.loseContext();
+  }
+}
+
+/**
+ * @param {WebGL2RenderingContext} gl
+ * @returns {GlKit | null} Null while the card is lost.
+ */
+function buildKit(gl) {
+  if (gl.isContextLost()) return null;
+  try {
+    return new GlKit(gl);
+  } catch (error) {
+    if (gl.isContextLost()) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { agreement } from '../../frontend/js/core/agreement.js';
+import { FramePairs } from '../../frontend/js/core/frame_pairs.js';
+import { Mask } from '../../frontend/js/core/mask.js';
+import { collect, encodedFrame, next, stageSet } from './support/stage_set.mjs';
+
+/** Two sessions of a server each, and the pairs of them. */
+function pairSet({ isReady = () => true } = {}) {
+  const [one, other] = [stageSet(), stageSet()];
+  one.server.greet();
+  other.server.greet({ mode: 'balanced' });
+  const pairs = new FramePairs(one.session);
+  pairs.setRival(other.session, isReady);
+  return { one, other, pairs };
+}
+
+/** All promises that can go on have gone on. */
+const settled = () => new Promise((resolve) => setTimeout(resolve, 5));
+
+describe('frames for two modes', () => {
+  test('both get the same frame, and it is shown when both have answered', async () => {
+    const { one, other, pairs } = pairSet();
+    const answered = collect(pairs.answered);
+    const { frameId } = pairs.sendFrame(encodedFrame(one.clock));
+    assert.deepEqual(one.server.socket.frames[0].subarray(48), other.server.socket.frames[0].subarray(48));
+    one.server.answer(frameId);
+    await settled();
+    assert.equal(answered.length, 0);
+    const both = next(pairs.answered);
+    other.server.answer(1);
+    const { first, second } = await both;
+    assert.deepEqual([first.result.frameId, second.result.frameId], [frameId, 1]);
+  });
+
+  test('a frame that one of them drops is lost, once', async () => {
+    const { one, other, pairs } = pairSet();
+    const [lost, answered] = [collect(pairs.lost), collect(pairs.answered)];
+    const { frameId } = pairs.sendFrame(encodedFrame(one.clock));
+    other.server.drop(1);
+    assert.deepEqual(lost, [frameId]);
+    one.server.answer(frameId);
+    await settled();
+    assert.equal(answered.length, 1, 'its own mask is shown all the same');
+    assert.equal(answered[0].second, null);
+  });
+
+  test('a frame is wanted when both have room for it', () => {
+    const { one, other, pairs } = pairSet();
+    pairs.sendFrame(encodedFrame(one.clock));
+    pairs.sendFrame(encodedFrame(one.clock));
+    assert.equal(pairs.wantsFrame, false);
+    one.server.drop(1);
+    assert.equal(pairs.wantsFrame, false);
+    other.server.drop(1);
+    assert.equal(pairs.wantsFrame, true);
+  });
+
+  test('a rival that is not ready is not asked, and holds nobody up', async () => {
+    const { one, other, pairs } = pairSet({ isReady: () => false });
+    const { frameId } = pairs.sendFrame(encodedFrame(one.clock));
+    assert.equal(other.server.socket.frames.length, 0);
+    const alone = next(pairs.answered);
+    one.server.answer(frameId);
+    assert.equal((await alone).second, null);
+  });
+
+  test('a rival that goes away takes nothing along', () => {
+    const { one, other, pairs } = pairSet();
+    const lost = collect(pairs.lost);
+    const { frameId } = pairs.sendFrame(encodedFrame(one.clock));
+    other.server.hangUp();
+    assert.deepEqual(lost, [frameId]);
+    assert.equal(pairs.wantsFrame, true);
+  });
+});
+
+test('modes agree where they give the same name, whatever its number', () => {
+  const decoded = (labels, ids) => ({ mode: { labels }, mask: new Mask(2, 2, Uint8Array.from(ids), null) });
+  const voc = decoded(['background', 'cat', 'person'], [0, 2, 2, 1]);
+  assert.equal(agreement(voc, decoded(['background', 'person'], [0, 1, 0, 0])), 0.5);
+  assert.equal(agreement(voc, voc), 1);
+  assert.equal(agreement(voc, { ...voc, mask: new Mask(4, 1, Uint8Array.from([0, 2, 2, 1]), null) }), null);
+});
