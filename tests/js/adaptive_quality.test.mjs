@@ -109,14 +109,30 @@ describe('a network', () => {
     assert.equal(seen.quality.state.reason, 'Smaller frames would not help: the way to the server and back takes 300 ms.');
   });
 
-  test('that swings is followed down faster than up, and failed climbs become rarer', () => {
+  test('that is throttled above a rate is tried again, later each time', () => {
+    const seen = stream({ link: { roundTripMillis: 60 } });
+    const attempts = [];
+    for (let tick = 0; tick < 400; tick += 1) {
+      const isTooMuch = bytesOf(seen.quality.settings) > 20_000;
+      seen.link.bytesPerSecond = isTooMuch ? 60_000 : 5_000_000;
+      if (isTooMuch && !attempts.isOngoing) attempts.push(seen.seconds);
+      attempts.isOngoing = isTooMuch;
+      seen.run(0.5);
+    }
+    assert.ok(attempts.length >= 4 && attempts.length <= 7, `${attempts.length} attempts in 200 seconds`);
+    const pauses = attempts.slice(2).map((at, position) => at - attempts[position + 1]);
+    pauses.slice(1).forEach((pause, position) => assert.ok(pause > 1.4 * pauses[position], `${pauses} seconds`));
+    assert.ok(seen.latency(0.9, 20) < TARGET);
+  });
+
+  test('that swings faster than it can be followed is not chased', () => {
     const seen = stream({ link: { bytesPerSecond: 2_000_000, roundTripMillis: 40 } });
     for (let wave = 0; wave < 30; wave += 1) {
       seen.link.bytesPerSecond = wave % 2 ? 2_000_000 : 200_000;
       seen.run(4);
     }
-    assert.ok(seen.latency(0.95, 10) < TARGET);
-    assert.ok(seen.changesBetween(0) / 2 < 20, 'changes a minute');
+    assert.ok(seen.changesBetween(20) <= 10, `${seen.changesBetween(20)} changes in 100 seconds`);
+    assert.ok(seen.latency(0.9, 10) < TARGET);
   });
 });
 

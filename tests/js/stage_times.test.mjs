@@ -66,6 +66,26 @@ describe('the last frames', () => {
     assert.equal(times.shares.find(({ name }) => name === 'model').millis, 20);
   });
 
+  test('are no older than three seconds, where there are some', () => {
+    const times = new StageTimes();
+    for (let frame = 0; frame < 20; frame += 1) {
+      const painted = paintedFrame({ model: frame < 10 ? 100 : 20 });
+      painted.paintedAt += frame < 10 ? 0 : 4_000_000;
+      times.add(painted);
+    }
+    assert.equal(times.shares.find(({ name }) => name === 'model').millis, 20);
+  });
+
+  test('are a few, however old, where frames are rare', () => {
+    const times = new StageTimes();
+    for (let frame = 0; frame < 20; frame += 1) {
+      const painted = paintedFrame({ model: 10 * frame });
+      painted.paintedAt += 5_000_000 * frame;
+      times.add(painted);
+    }
+    assert.equal(times.shares.find(({ name }) => name === 'model').millis, 155, 'the last eight');
+  });
+
   test('tell how steady a part is', () => {
     const times = new StageTimes();
     assert.equal(times.spreadOf('model'), null);

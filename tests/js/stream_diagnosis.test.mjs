@@ -119,7 +119,7 @@ describe('each trouble has its name and its remedy', () => {
   test('nothing comes back', () => {
     const said = after(4, { fps: 0 });
     assert.equal(said.kind, 'backend');
-    assert.match(said.text, /No mask has come back yet/);
+    assert.match(said.text, /^No mask has come back for seconds/);
   });
 
   test('the camera gives fewer frames than are welcome', () => {

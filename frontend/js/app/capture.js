@@ -22,7 +22,7 @@ export class Capture {
     this.#parts = parts;
     this.#unsubscribe = parts.stream.frameWanted.subscribe(() => this.#give());
     parts.stage.play(source);
-    parts.stream.begin({ readable: source.readable, leastIntervalMillis: source.leastIntervalMillis });
+    parts.stream.begin({ readable: source.readable(), leastIntervalMillis: source.leastIntervalMillis });
   }
 
   /**

@@ -1,23 +1,37 @@
 /**
  * @import { Snapshot } from '../core/frame_stats.js'
+ * @import { Limits } from '../core/messages.js'
  * @import { Pulse } from '../stream/orders.js'
  */
 
 import { find } from './find.js';
+import { Sparkline } from './sparkline.js';
+import { StageBar } from './stage_bar.js';
+
+const NOTHING_TO_SAY = 'The numbers come with the first masks.';
 
 /** The live numbers, where the time goes, and one sentence about it. */
 export class HealthPanel {
   #diagnosis = find('diagnosis');
+  #sparkline = new Sparkline();
+  #stageBar = new StageBar();
+
+  constructor() {
+    find('sparkline').append(this.#sparkline.element);
+    find('stages').append(this.#stageBar.element);
+  }
 
   /**
    * @param {Pulse} pulse
-   * @param {number} maxInFlight
+   * @param {Limits | null} limits
    */
-  show({ snapshot, inFlight, diagnosis }, maxInFlight) {
+  show({ snapshot, inFlight, diagnosis, stages }, limits) {
     this.#numbers(snapshot);
-    set(find('number-in-flight'), `${inFlight} / ${maxInFlight}`);
-    set(this.#diagnosis, diagnosis.text);
-    this.#diagnosis.dataset.kind = diagnosis.kind;
+    set(find('number-in-flight'), `${inFlight} / ${limits?.maxInFlight ?? 0}`);
+    set(this.#diagnosis, diagnosis.text || NOTHING_TO_SAY);
+    this.#diagnosis.dataset.kind = diagnosis.text === '' ? 'none' : diagnosis.kind;
+    this.#sparkline.show(snapshot.latencies, limits?.adaptive?.targetLatencyMillis ?? null);
+    this.#stageBar.show(stages);
   }
 
   /** @param {Snapshot} snapshot */

@@ -110,7 +110,7 @@ export class Page {
   }
 
   #buildControls() {
-    const modeMenu = new ModeMenu(find('modes'), this.#stream, (mode) => this.#settings.set('mode', mode));
+    const modeMenu = new ModeMenu(find('modes'), this.#stream, (mode) => this.#chooseMode(mode));
     this.#startButton.addEventListener('click', () => this.toggle());
     find('retry').addEventListener('click', () => this.#stream.retryNow());
     find('keep-trace').addEventListener('click', () => this.#keepTrace());
@@ -138,7 +138,7 @@ export class Page {
   #listen() {
     const stream = this.#stream;
     stream.changed.subscribe(() => this.#settle());
-    stream.pulsed.subscribe((pulse) => this.#health.show(pulse, stream.limits?.maxInFlight ?? 0));
+    stream.pulsed.subscribe((pulse) => this.#health.show(pulse, stream.limits));
     stream.shown.subscribe((frame) => {
       this.#failuresInARow = 0;
       if (this.#keeper.isOn) this.#stage.show(frame);
@@ -162,9 +162,8 @@ export class Page {
 
   /** @param {keyof Settings['now']} key What the user changed. */
   #follow(key) {
-    const { mode, hidden, only, over, softEdge, labels } = this.#settings.now;
+    const { hidden, only, over, softEdge, labels } = this.#settings.now;
     history.replaceState(null, '', `${location.pathname}${location.search}#${this.#settings.link}`);
-    if (key === 'mode') this.#stream.chooseMode(mode);
     if (key === 'softEdge') this.#stream.setSoftEdge(softEdge);
     if (key === 'labels' && !labels) this.#labels.clear();
     if (key === 'hidden' || key === 'only') this.#stage.setLook({ filter: new ClassFilter(hidden, only) });
@@ -193,6 +192,12 @@ export class Page {
     } catch {
       this.#toast.show('The browser allows no copying; the address bar has the link.');
     }
+  }
+
+  /** @param {string} mode Asked for even where it was chosen before: the server may have moved on since. */
+  #chooseMode(mode) {
+    this.#settings.set('mode', mode);
+    this.#stream.chooseMode(mode);
   }
 
   #keepTrace() {

@@ -50,6 +50,7 @@ export class Stage {
     this.#root = root;
     this.#canvas = canvas;
     this.#painter = createPainter(canvas);
+    this.#painter.restored.subscribe(() => (this.#isStale = true));
     this.#look = look;
     this.#onPainted = onPainted;
   }

@@ -18,7 +18,9 @@
  *
  * @typedef {{ from: number, latency: number, gain: number }} Descent Steps down, until it is known what came of them: the
  *   level and the latency before them and what was expected of them, milliseconds.
- * @typedef {{ at: number, elasticPerCost: number }} Climb A step up that trouble may follow, and what was measured before it.
+ * @typedef {{ to: number, at: number, elasticPerCost: number }} Climb A step up that trouble may follow, and what was measured before it.
+ * @typedef {{ level: number, since: number, waitMicros: number, elasticPerCost: number }} Ceiling A level that failed: it is
+ *   not tried again before the wait is over, or the link is better than it was before it was tried.
  */
 
 /** Samples that a decision needs: fewer where frames take twice or four times as long as they should. */
@@ -33,9 +35,9 @@ const LEAST_OVER_REST = 1.25;
 
 const CALM_PLENTY_MICROS = 800_000;
 const CALM_MICROS = 4_000_000;
-const MOST_CALM_MICROS = 120_000_000;
+const MOST_WAIT_MICROS = 120_000_000;
 const TROUBLE_WITHIN_MICROS = 10_000_000;
-/** The elastic part of a link that got better, against what it was before the step up that failed. */
+/** Of the elastic part before the step up that failed. */
 const BETTER = 0.6;
 
 const HELPED_LEAST = 0.3;
@@ -46,15 +48,14 @@ const SITUATION_CHANGED = 1.2;
 const FUTILE_MICROS = 30_000_000;
 
 export class QualityControl {
-  #calmMicros = CALM_MICROS;
   /** @type {number | null} Since when there has been room for a step up. */
   #roomSince = null;
   /** @type {Descent | null} */
   #descent = null;
   /** @type {Climb | null} */
   #climb = null;
-  /** Of the step up that was followed by trouble. @type {number | null} */
-  #burntElasticPerCost = null;
+  /** @type {Ceiling | null} */
+  #ceiling = null;
   #futileMicros = FUTILE_MICROS;
   /** @type {{ until: number, latency: number } | null} Smaller frames did not help. */
   #futile = null;
@@ -62,9 +63,8 @@ export class QualityControl {
 
   /** What was learned of the link does not count any more. */
   restart() {
-    this.#calmMicros = CALM_MICROS;
     this.#futileMicros = FUTILE_MICROS;
-    this.#burntElasticPerCost = null;
+    this.#ceiling = null;
     this.#futile = null;
     this.#isHelpless = false;
     this.forgetSteps();
@@ -118,29 +118,27 @@ export class QualityControl {
   #giveBack(now, seen) {
     const level = /** @type {Descent} */ (this.#descent).from;
     this.#futile = { until: now + this.#futileMicros, latency: seen.latency };
-    this.#futileMicros = Math.min(MOST_CALM_MICROS, 2 * this.#futileMicros);
+    this.#futileMicros = Math.min(MOST_WAIT_MICROS, 2 * this.#futileMicros);
     this.forgetSteps();
     return { level, mood: 'futile' };
   }
 
   /**
-   * A step up that is followed by trouble makes the next wait longer; one that lasts makes it shorter.
+   * A step up that is followed by trouble is not tried again soon, and later each time.
    *
    * @param {number} now
    * @param {boolean} isSlow
    */
   #settleClimb(now, isSlow) {
     if (!this.#climb) return;
-    const hasLasted = now - this.#climb.at > Math.max(TROUBLE_WITHIN_MICROS, this.#calmMicros);
+    const { to, at, elasticPerCost } = this.#climb;
+    const hasLasted = now - at > TROUBLE_WITHIN_MICROS;
     if (!hasLasted && !isSlow) return;
-    if (hasLasted) {
-      this.#calmMicros = Math.max(CALM_MICROS, this.#calmMicros / 2);
-      this.#burntElasticPerCost = null;
-    } else {
-      this.#calmMicros = Math.min(MOST_CALM_MICROS, 2 * this.#calmMicros);
-      this.#burntElasticPerCost = this.#climb.elasticPerCost;
-    }
     this.#climb = null;
+    if (!hasLasted) {
+      const waitMicros = Math.min(MOST_WAIT_MICROS, 2 * (this.#ceiling?.waitMicros ?? CALM_MICROS));
+      this.#ceiling = { level: to, since: now, waitMicros, elasticPerCost };
+    } else if (this.#ceiling && to <= this.#ceiling.level) this.#ceiling = null;
   }
 
   /**
@@ -189,15 +187,13 @@ export class QualityControl {
     }
     this.#roomSince ??= now;
     const elasticPerCost = seen.elastic / ladder[level].cost;
-    const isBetter = this.#burntElasticPerCost === null || elasticPerCost < BETTER * this.#burntElasticPerCost;
-    const hasPlenty = isBetter && expected(seen, ladder, level, Math.max(0, level - 2)) <= ROOM_PLENTY * aim;
-    if (hasPlenty) {
-      this.#calmMicros = CALM_MICROS;
-      this.#burntElasticPerCost = null;
-    }
-    if (now - this.#roomSince < (hasPlenty ? CALM_PLENTY_MICROS : this.#calmMicros)) return null;
+    if (this.#ceiling && elasticPerCost < BETTER * this.#ceiling.elasticPerCost) this.#ceiling = null;
+    const isAtCeiling = this.#ceiling !== null && level - 1 <= this.#ceiling.level;
+    if (this.#ceiling && isAtCeiling && now - this.#ceiling.since < this.#ceiling.waitMicros) return null;
+    const hasPlenty = !isAtCeiling && expected(seen, ladder, level, Math.max(0, level - 2)) <= ROOM_PLENTY * aim;
+    if (now - this.#roomSince < (hasPlenty ? CALM_PLENTY_MICROS : CALM_MICROS)) return null;
     this.forgetSteps();
-    this.#climb = { at: now, elasticPerCost };
+    this.#climb = { to: level - 1, at: now, elasticPerCost };
     return { level: level - 1, mood: 'rising' };
   }
 

@@ -27,14 +27,26 @@ const SPAN_MICROS = 3_000_000;
 
 /** In the order a frame meets them. @type {Record<PartName, string>} */
 export const PART_TITLES = {
-  capture: 'Capture, encode',
+  capture: 'Capture',
   up: 'Upload',
   queue: 'Queue',
-  decode: 'Server decode',
+  decode: 'Decode',
   model: 'Model',
-  encode: 'Server encode',
+  encode: 'Compress',
   down: 'Download',
-  paint: 'Decode, paint',
+  paint: 'Paint',
+};
+
+/** @type {Record<PartName, string>} */
+export const PART_PURPOSES = {
+  capture: 'The picture waits for the encoder and becomes a JPEG.',
+  up: 'The frame is on its way to the server.',
+  queue: 'The frame waits for its model.',
+  decode: 'The server makes pixels of the JPEG.',
+  model: 'The model makes a mask of the picture.',
+  encode: 'The server compresses the mask.',
+  down: 'The mask is on its way back.',
+  paint: 'The mask is unpacked, waits for the screen and is painted.',
 };
 
 export const PART_NAMES = /** @type {PartName[]} */ (Object.keys(PART_TITLES));

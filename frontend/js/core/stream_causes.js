@@ -29,7 +29,7 @@ const CAMERA_FPS = 30;
 const FINE = { kind: 'fine', cause: 'fine', text: 'All is well.', figure: 0 };
 
 /** @type {Finding} */
-const SILENT = { kind: 'backend', cause: 'silent', text: 'No mask has come back yet: the model or the network is stuck.', figure: 0 };
+const SILENT = { kind: 'backend', cause: 'silent', text: 'No mask has come back for seconds: the model or the network is stuck.', figure: 0 };
 
 /**
  * @param {Facts} facts

@@ -1,8 +1,8 @@
 import { BLUR_SIGMA_PX } from './recipes.js';
 
 const REACH = Math.ceil(2.5 * BLUR_SIGMA_PX);
-/** Of the pixels from `-REACH` to `REACH`; together 1. */
-const WEIGHTS = gaussian();
+/** Of the pixels from `-REACH` to `REACH`. Their sum does not matter: in the end all is divided by the alpha that came with it. */
+const WEIGHTS = Float32Array.from({ length: 2 * REACH + 1 }, (_, at) => Math.exp(-0.5 * ((at - REACH) / BLUR_SIGMA_PX) ** 2));
 const CHANNELS = 4;
 
 /** Blurs a small picture in which transparent pixels count less. Nothing in the result is transparent. */
@@ -33,8 +33,9 @@ export class CanvasBlur {
 function blurLine(from, to, start, step, length) {
   for (let place = 0; place < length; place += 1) {
     let [red, green, blue, alpha] = [0, 0, 0, 0];
-    for (let distance = -REACH; distance <= REACH; distance += 1) {
-      const at = start + Math.max(0, Math.min(length - 1, place + distance)) * step;
+    const last = Math.min(REACH, length - 1 - place);
+    for (let distance = -Math.min(REACH, place); distance <= last; distance += 1) {
+      const at = start + (place + distance) * step;
       const weight = WEIGHTS[distance + REACH];
       red += weight * from[at];
       green += weight * from[at + 1];
@@ -75,10 +76,4 @@ function divide(from, data) {
     data[at + 2] = from[at + 2] / alpha;
     data[at + 3] = 255;
   }
-}
-
-function gaussian() {
-  const weights = Float32Array.from({ length: 2 * REACH + 1 }, (_, at) => Math.exp(-0.5 * ((at - REACH) / BLUR_SIGMA_PX) ** 2));
-  const sum = weights.reduce((total, weight) => total + weight, 0);
-  return weights.map((weight) => weight / sum);
 }

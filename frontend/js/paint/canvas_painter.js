@@ -12,6 +12,9 @@ import { blurSizeOf, coverOf, recipeOf } from './recipes.js';
 import { fitCanvas } from './scene.js';
 import { Scratch } from './scratch.js';
 
+/** How often what is kept is cut out of a small picture: its edges have its colours in them, and have to count little. */
+const CUTS = 3;
+
 /** Paints without a graphics card: the same pictures, with what every canvas can do. */
 export class CanvasPainter {
   /** @type {'2d'} */
@@ -160,7 +163,7 @@ export class CanvasPainter {
     small.imageSmoothingQuality = 'high';
     drawPicture(small, scene, size);
     small.globalCompositeOperation = 'destination-out';
-    this.#drawLayers(small, scene, size);
+    for (let time = 0; time < CUTS; time += 1) this.#drawLayers(small, scene, size);
     small.restore();
     const image = this.#scratch.read();
     this.#blur.blur(image);

@@ -12,6 +12,9 @@ import { fitCanvas } from './scene.js';
  */
 const ATTRIBUTES = { alpha: true, premultipliedAlpha: true, antialias: false, depth: false, stencil: false, preserveDrawingBuffer: true };
 
+/** Names of renderers that are none. */
+const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
+
 /** Paints with the graphics card. When the card is lost it paints nothing, and when it is back it goes on by itself. */
 export class GlPainter {
   /** @type {'webgl2'} */
@@ -78,13 +81,24 @@ function isAble(document, evenIfSlow) {
   const gl = document.createElement('canvas').getContext('webgl2', { ...ATTRIBUTES, failIfMajorPerformanceCaveat: !evenIfSlow });
   if (!gl) return false;
   try {
-    return buildKit(gl) !== null;
+    return (evenIfSlow || !isInSoftware(gl)) && buildKit(gl) !== null;
   } catch (error) {
     if (error instanceof GlError) return false;
     throw error;
   } finally {
     gl.getExtension('WEBGL_lose_context')?.loseContext();
   }
+}
+
+/**
+ * Whether the processor does the graphics card's work. Not every browser that does so owns up to the performance caveat.
+ *
+ * @param {WebGL2RenderingContext} gl
+ */
+function isInSoftware(gl) {
+  const vague = gl.getParameter(gl.RENDERER);
+  const exact = vague === 'WebKit WebGL' ? gl.getExtension('WEBGL_debug_renderer_info')?.UNMASKED_RENDERER_WEBGL : undefined;
+  return SOFTWARE.test(exact === undefined ? vague : gl.getParameter(exact));
 }
 
 /**

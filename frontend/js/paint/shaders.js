@@ -92,13 +92,15 @@ out vec4 blurred;
 
 void main() {
   ivec2 at = ivec2(gl_FragCoord.xy);
-  ivec2 last = textureSize(image, 0) - 1;
+  ivec2 size = textureSize(image, 0);
   int reach = int(ceil(2.5 * sigmaPx));
   vec4 sum = vec4(0.0);
   float weights = 0.0;
   for (int distance = -reach; distance <= reach; distance += 1) {
+    ivec2 near = at + distance * direction;
+    if (any(lessThan(near, ivec2(0))) || any(greaterThanEqual(near, size))) continue;
     float weight = exp(-0.5 * float(distance * distance) / (sigmaPx * sigmaPx));
-    sum += weight * texelFetch(image, clamp(at + distance * direction, ivec2(0), last), 0);
+    sum += weight * texelFetch(image, near, 0);
     weights += weight;
   }
   blurred = sum / weights;

@@ -18,6 +18,7 @@ export class NewestFrameEncoder {
   #canvas = new OffscreenCanvas(1, 1);
   #context = this.#canvas.getContext('2d', { alpha: false, willReadFrequently: true });
   #onAsked;
+  #isClosed = false;
 
   /** @param {() => void} [onAsked] Told when a frame is wanted: a source that only the page can read gives one then. */
   constructor(onAsked = () => {}) {
@@ -29,6 +30,7 @@ export class NewestFrameEncoder {
    * @param {number} capturedAt
    */
   offer(picture, capturedAt) {
+    if (this.#isClosed) return picture.close();
     this.offered += 1;
     this.#letGo();
     this.#newest = { picture, capturedAt };
@@ -57,6 +59,7 @@ export class NewestFrameEncoder {
   }
 
   close() {
+    this.#isClosed = true;
     this.#letGo();
     this.fail('the encoder was closed');
   }

@@ -90,7 +90,7 @@ export class StreamNumbers {
     const now = this.#clock.micros();
     const snapshot = this.#stats.snapshot();
     const offered = this.#offered?.() ?? null;
-    const diagnosis = this.#diagnosis.now({ ...stream, snapshot, stages: this.#stages, offered });
+    const diagnosis = this.#diagnosis.now({ ...stream, snapshot, stages: this.#stages, offered, isComparing: this.#comparison !== null });
     return { snapshot, stages: this.#stages.shares, diagnosis, comparison: this.#comparison?.summary(now) ?? null };
   }
 }

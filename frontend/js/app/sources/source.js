@@ -10,7 +10,7 @@
  * @property {boolean} isSelfView It looks at the user, who wants to see themselves as in a mirror.
  * @property {string} deviceId Of a camera; or empty.
  * @property {number} leastIntervalMillis From one frame to the next.
- * @property {ReadableStream<VideoFrame> | null} readable Its frames, where a worker can read them by itself. Read once.
+ * @property {() => ReadableStream<VideoFrame> | null} readable Its frames, where a worker can read them by itself.
  * @property {() => Picture | null} picture What it shows now.
  * @property {() => Promise<{ picture: ImageBitmap, capturedAt: number }>} grab Its next frame, for the encoder.
  * @property {(listener: () => void) => void} onLost Unplugged, taken away, or no longer shared.

@@ -10,7 +10,6 @@ export class StillSource {
   isSelfView = false;
   deviceId = '';
   leastIntervalMillis = INTERVAL_MILLIS;
-  readable = null;
 
   #bitmap;
 
@@ -36,6 +35,10 @@ export class StillSource {
     } catch (cause) {
       throw new SourceError('unreadable', { cause });
     }
+  }
+
+  readable() {
+    return null;
   }
 
   picture() {

@@ -17,6 +17,7 @@ export class VideoSource {
   /** @type {{ resolve: (frame: { picture: ImageBitmap, capturedAt: number }) => void, reject: (error: Error) => void } | null} */
   #wanted = null;
   #patience = 0;
+  #isStill;
 
   /**
    * @param {HTMLVideoElement} video
@@ -28,7 +29,7 @@ export class VideoSource {
     this.#url = url;
     this.isSelfView = isSelfView;
     this.deviceId = deviceId;
-    this.readable = stream && !isStill ? readTrack(stream.getVideoTracks()[0]) : null;
+    this.#isStill = isStill;
     this.#follow();
   }
 
@@ -49,6 +50,11 @@ export class VideoSource {
       source.close();
       throw new SourceError(what.url ? 'unreadable' : 'failed', { cause });
     }
+  }
+
+  /** Made when it is to be handed to a worker at once: frames that it had taken by then would be lost. */
+  readable() {
+    return this.#stream && !this.#isStill ? readTrack(this.#stream.getVideoTracks()[0]) : null;
   }
 
   picture() {
