@@ -89,4 +89,13 @@ describe('classes', () => {
     assert.deepEqual([0, 1, 2].filter((id) => mode(['background', 'cat', 'person']).isKept(id)), [1, 2]);
     assert.deepEqual([0, 1, 2].filter((id) => mode(['wall', 'floor', 'person']).isKept(id)), [2]);
   });
+
+  test('what the user hides is neither drawn nor kept, and a cut-out then keeps all the rest', () => {
+    const room = mode(['wall', 'floor', 'person']).withHidden(new Set(['floor', 'a class of another mode']));
+    assert.deepEqual([0, 1, 2].filter((id) => room.isDrawn(id)), [0, 2]);
+    assert.deepEqual([0, 1, 2].filter((id) => room.isKept(id)), [0, 2]);
+    const elsewhere = mode(['wall', 'floor', 'person']).withHidden(new Set(['a class of another mode']));
+    assert.deepEqual([0, 1, 2].filter((id) => elsewhere.isKept(id)), [2]);
+    assert.deepEqual([0, 1, 2].filter((id) => mode(['background', 'cat', 'person']).withHidden(new Set(['cat'])).isKept(id)), [2]);
+  });
 });

@@ -14,6 +14,7 @@ export class ComparePanel {
   #stream;
   #onSplit;
   #select = find('compare', HTMLSelectElement);
+  #state = find('compare-state');
   #split = find('split');
   #first = find('tag-first');
   #second = find('tag-second');
@@ -72,7 +73,7 @@ export class ComparePanel {
     for (const option of this.#select.options) option.disabled = modes.some(({ name, state: now }) => name === option.value && now === 'unavailable');
     this.#select.value = compare;
     const { rival } = state;
-    this.#select.title = rival && rival.state !== 'ready' ? rival.message || `${rival.mode} is ${rival.state}` : '';
+    setText(this.#state, rival && rival.state !== 'ready' ? rival.message || `${rival.mode} is ${rival.state}.` : '');
   }
 
   #listenForDrags() {
