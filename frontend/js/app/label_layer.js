@@ -1,6 +1,9 @@
 /**
  * @import { ClassScheme } from '../core/class_scheme.js'
  * @import { Mask } from '../core/mask.js'
+ *
+ * @typedef {{ mask: Mask, scheme: ClassScheme, from: number, to: number }} NamedLayer Between where and where it is seen, 0 to 1
+ *   across the picture.
  */
 
 import { drawLabels, findRegions } from '../paint/labels.js';
@@ -26,11 +29,10 @@ export class LabelLayer {
   }
 
   /**
-   * @param {Mask} mask
-   * @param {ClassScheme} scheme
+   * @param {NamedLayer[]} layers
    * @param {{ isMirrored: boolean, isBeside: boolean, picture: HTMLCanvasElement }} where `isBeside`: in the right half.
    */
-  draw(mask, scheme, { isMirrored, isBeside, picture }) {
+  draw(layers, { isMirrored, isBeside, picture }) {
     const now = performance.now();
     if (!this.#context || now - this.#drawnAt < INTERVAL_MILLIS) return;
     this.#drawnAt = now;
@@ -38,10 +40,16 @@ export class LabelLayer {
     const { width, height } = this.#canvas;
     this.#context.clearRect(0, 0, width, height);
     const left = isBeside ? width / 2 : 0;
-    this.#context.save();
-    this.#context.translate(left, 0);
-    drawLabels(this.#context, findRegions(mask, scheme, { most: MOST_LABELS }), scheme, { isMirrored, widthPx: width - left, heightPx: height });
-    this.#context.restore();
+    const [widthPx, heightPx] = [width - left, height];
+    for (const { mask, scheme, from, to } of layers) {
+      this.#context.save();
+      this.#context.translate(left, 0);
+      this.#context.beginPath();
+      this.#context.rect(from * widthPx, 0, (to - from) * widthPx, heightPx);
+      this.#context.clip();
+      drawLabels(this.#context, findRegions(mask, scheme, { most: MOST_LABELS }), scheme, { isMirrored, widthPx, heightPx });
+      this.#context.restore();
+    }
   }
 
   clear() {
@@ -49,8 +57,14 @@ export class LabelLayer {
     this.#context?.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
   }
 
-  /** @param {HTMLCanvasElement} picture */
-  #fit({ width, height }) {
+  /**
+   * As fine as the screen, so that letters are sharp over a picture that is blown up.
+   *
+   * @param {HTMLCanvasElement} picture
+   */
+  #fit(picture) {
+    const width = Math.max(picture.width, Math.round(picture.clientWidth * window.devicePixelRatio));
+    const height = Math.round((width * picture.height) / picture.width);
     if (this.#canvas.width === width && this.#canvas.height === height) return;
     this.#canvas.width = width;
     this.#canvas.height = height;

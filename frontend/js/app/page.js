@@ -227,11 +227,10 @@ export class Page {
    */
   #afterPaint(painted, isNew) {
     if (painted && isNew) this.#stream.reportPaint(painted.frameId, this.#clock.micros());
-    const { scheme } = this.#stage;
     const { labels, view } = this.#settings.now;
-    if (painted && scheme && labels && isNew) {
+    if (labels && isNew) {
       const where = { isMirrored: this.#views.isMirrored, isBeside: view === 'side-by-side', picture: this.#stage.canvas };
-      this.#labels.draw(painted.mask, scheme, where);
+      this.#labels.draw(this.#stage.layers, where);
     }
     this.#takes.painted();
   }

@@ -1,6 +1,7 @@
 /**
  * @import { ClassFilter } from '../core/class_filter.js'
  * @import { Look, Picture } from '../paint/scene.js'
+ * @import { NamedLayer } from './label_layer.js'
  * @import { Source } from './sources/source.js'
  * @import { ShownFrame, ShownLayer } from './stream.js'
  *
@@ -76,6 +77,15 @@ export class Stage {
   /** Of the mask that the canvas shows. */
   get scheme() {
     return this.#painted ? this.#schemes.of(this.#painted.mode, this.#look.filter) : null;
+  }
+
+  /** The masks that the canvas shows, and between where and where. @returns {NamedLayer[]} */
+  get layers() {
+    if (!this.#painted) return [];
+    const { mask, mode, other } = this.#painted;
+    const { split, filter } = this.#look;
+    const first = { mask, scheme: this.#schemes.of(mode, filter), from: 0, to: other ? split : 1 };
+    return other ? [first, { mask: other.mask, scheme: this.#schemes.of(other.mode, filter), from: split, to: 1 }] : [first];
   }
 
   /** @param {Source} source */
