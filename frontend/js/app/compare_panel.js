@@ -81,7 +81,8 @@ export class ComparePanel {
     /** @param {PointerEvent} event */
     const drag = (event) => {
       const { left, width } = frame.getBoundingClientRect();
-      this.#move((event.clientX - left) / width);
+      const at = (event.clientX - left) / width;
+      this.#move('beside' in frame.dataset ? 2 * at - 1 : at);
     };
     this.#split.addEventListener('pointerdown', (event) => {
       this.#split.setPointerCapture(event.pointerId);
@@ -101,7 +102,7 @@ export class ComparePanel {
   /** @param {number} at 0 to 1 across the stage. */
   #move(at) {
     this.#at = Math.max(0, Math.min(1, at));
-    this.#split.style.left = `${100 * this.#at}%`;
+    this.#split.style.setProperty('--at', String(this.#at));
     this.#split.setAttribute('aria-valuenow', String(Math.round(100 * this.#at)));
     this.#onSplit(this.#at);
   }

@@ -125,6 +125,7 @@ export class Stage {
     this.#look = { ...this.#look, ...look };
     this.#isStale = true;
     const { view, backdrop } = this.#look.look;
+    this.#root.toggleAttribute('data-beside', view === 'side-by-side');
     this.#root.toggleAttribute('data-transparent', view === 'cut-out' && backdrop.kind === 'transparent');
   }
 
