@@ -72,7 +72,7 @@ export class Legend {
     const shares = this.#shares();
     const wanted = this.#search.value.trim().toLowerCase();
     const isSearching = wanted !== '' && !this.#search.hidden;
-    const names = isSearching ? labels.filter((label) => label.toLowerCase().includes(wanted)).slice(0, MOST_FOUND) : this.#order.of(shares);
+    const names = isSearching ? found(labels, wanted) : this.#order.of(shares);
     const filter = new ClassFilter(hidden, only);
     this.#place(names);
     for (const name of names) this.#fill(name, shares.get(name) ?? 0, filter.shows(name, labels));
@@ -169,4 +169,12 @@ export class Legend {
   #solo(name) {
     this.#settings.set('only', this.#settings.now.only === name ? '' : name);
   }
+}
+
+/**
+ * @param {readonly string[]} labels
+ * @param {string} wanted In lower case.
+ */
+function found(labels, wanted) {
+  return labels.filter((label) => label !== 'background' && label.toLowerCase().includes(wanted)).slice(0, MOST_FOUND);
 }

@@ -6,6 +6,9 @@
 
 import { find } from './find.js';
 
+/** Below it there is little left to segment. */
+const SMALLEST_PX = 128;
+
 /** What quality and size frames are sent with and why, and the choice to set both by hand. */
 export class QualityPanel {
   #settings;
@@ -57,6 +60,7 @@ export class QualityPanel {
     // The operator's limits stay the most that is sent.
     if (limits) {
       this.#quality.max = String(limits.jpegQuality);
+      this.#size.min = String(Math.min(SMALLEST_PX, limits.maxDimensionPx));
       this.#size.max = String(limits.maxDimensionPx);
     }
     this.#quality.value = String(quality);
