@@ -5,12 +5,8 @@ import { GlError } from './gl_error.js';
 import { GlKit } from './gl_kit.js';
 import { fitCanvas } from './scene.js';
 
-/**
- * `preserveDrawingBuffer`: a snapshot may be taken of the canvas at any time, not only in the task that painted it.
- *
- * @type {WebGLContextAttributes}
- */
-const ATTRIBUTES = { alpha: true, premultipliedAlpha: true, antialias: false, depth: false, stencil: false, preserveDrawingBuffer: true };
+/** What was painted can be read until the task that painted it ends: to keep it for longer takes a copy each time. @type {WebGLContextAttributes} */
+const ATTRIBUTES = { alpha: true, premultipliedAlpha: true, antialias: false, depth: false, stencil: false };
 
 /** Names of renderers that are none. */
 const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
