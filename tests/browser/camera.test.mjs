@@ -57,7 +57,7 @@ test('a hidden page sends nothing and says so', async (t) => {
   await setHidden(true);
   await visitor.reads('Paused');
   assert.match(await page.title(), /^Paused/);
-  await page.waitForFunction(() => window.segue.session.inFlightCount === 0);
+  await page.waitForFunction(() => window.segue.stream.inFlightCount === 0);
   await setHidden(false);
   await visitor.reads('Live');
   await visitor.sees(3);

@@ -7,20 +7,31 @@ import { showsPerson } from './support/clip.mjs';
 import { segue } from './support/segue_server.mjs';
 import { Visitor } from './support/visitor.mjs';
 
-/** What the canvas shows at this moment, with the very JPEG it was made from. */
+/** Where the canvas differs from the picture that was segmented, with the very JPEG it was sent as. */
 function lookAtCanvas(page) {
   return page.evaluate(() => {
-    const { painted, frames } = window.segue.page;
-    const canvas = document.getElementById('overlay');
-    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    const { stage } = window.segue.page;
+    stage.repaint();
+    const { painted, canvas } = stage;
+    const pixelsOf = (source) => {
+      const context = new OffscreenCanvas(source.width, source.height).getContext('2d');
+      context.drawImage(source, 0, 0);
+      return context.getImageData(0, 0, source.width, source.height).data;
+    };
+    const [data, plain] = [pixelsOf(canvas), pixelsOf(painted.picture)];
+    const { width, height } = painted.picture;
+    // Side by side the mask is in the right half.
+    const [left, top] = [canvas.width - width, canvas.height - height];
+    const placeOf = (pixel) => (top + Math.floor(pixel / width)) * canvas.width + left + (pixel % width);
+    const differs = (pixel) => [0, 1, 2].some((part) => Math.abs(data[placeOf(pixel) * 4 + part] - plain[pixel * 4 + part]) > 2);
     const base64 = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
     return {
-      width: canvas.width,
-      height: canvas.height,
+      width,
+      height,
       mode: painted.mode.name,
       labels: painted.mode.labels,
-      isPainted: base64(Uint8Array.from({ length: data.length / 4 }, (_, pixel) => (data[pixel * 4 + 3] > 0 ? 1 : 0))),
-      jpeg: base64(frames.jpeg(painted.result.frameId)),
+      isPainted: base64(Uint8Array.from({ length: width * height }, (_, pixel) => (differs(pixel) ? 1 : 0))),
+      jpeg: base64(painted.jpeg ?? []),
     };
   });
 }
@@ -28,11 +39,12 @@ function lookAtCanvas(page) {
 test('a person in front of the camera gets a mask that fits', async (t) => {
   const visitor = await Visitor.arrive(t);
   const { page } = visitor;
-  await page.evaluate(() => window.segue.page.frames.keep(32));
+  await page.evaluate(() => window.segue.stream.keepFrames(32));
   await page.locator('label', { hasText: 'Soft edges' }).click();
+  await page.locator('label', { hasText: 'Mirror' }).click();
   await visitor.goLive();
   await visitor.sees(20);
-  await page.waitForFunction(() => window.segue.page.painted?.result.encoding === 1);
+  await page.waitForFunction(() => window.segue.page.painted?.encoding === 1);
   const seen = await lookAtCanvas(page);
 
   const frame = join(mkdtempSync(join(tmpdir(), 'segue-frame-')), 'frame.jpg');
@@ -69,10 +81,10 @@ test('the numbers are alive', async (t) => {
     await visitor.page.waitForFunction((name) => Number(document.getElementById(name).textContent) > 0, id);
   }
   const { snapshot, roundTrip, inFlight, limit } = await visitor.page.evaluate(() => ({
-    snapshot: window.segue.stats.snapshot(),
-    roundTrip: window.segue.session.clockSync.best?.roundTripMicros,
-    inFlight: window.segue.session.inFlightCount,
-    limit: window.segue.session.limits.maxInFlight,
+    snapshot: window.segue.stream.pulse.snapshot,
+    roundTrip: window.segue.stream.pulse.roundTripMicros,
+    inFlight: window.segue.stream.inFlightCount,
+    limit: window.segue.stream.limits.maxInFlight,
   }));
   t.diagnostic(JSON.stringify(snapshot));
   assert.ok(roundTrip > 0, 'the clocks are aligned');
@@ -86,7 +98,7 @@ test('soft edges come when asked for and go when not', async (t) => {
   await visitor.goLive();
   const label = page.locator('label', { hasText: 'Soft edges' });
   await label.click();
-  await page.waitForFunction(() => window.segue.page.painted?.result.encoding === 1);
+  await page.waitForFunction(() => window.segue.page.painted?.encoding === 1);
   await label.click();
   await visitor.sees(5);
   const hasConfidence = await page.evaluate(() => window.segue.page.painted.mask.confidence !== null);
@@ -98,15 +110,13 @@ test('every view paints, and another mode answers when it is chosen', async (t) 
   const visitor = await Visitor.arrive(t);
   const { page } = visitor;
   await visitor.goLive();
+  await page.locator('label', { hasText: 'Mirror' }).click();
   const views = await page.locator('#views label').all();
   for (const view of views) {
     await view.click();
     await visitor.sees(3);
-    const isPainted = await page.evaluate(() => {
-      const canvas = document.getElementById('overlay');
-      return canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0);
-    });
-    assert.ok(isPainted || !showsPerson, `${await view.textContent()} paints`);
+    const { isPainted } = await lookAtCanvas(page);
+    assert.ok(Buffer.from(isPainted, 'base64').includes(1) || !showsPerson, `${await view.textContent()} paints`);
   }
   const mode = await visitor.otherMode();
   if (!mode) return t.diagnostic('SKIPPED: the server has one mode only');

@@ -19,8 +19,7 @@ async function serve(t, { token = TOKEN } = {}) {
 /** The JPEG behind the newest mask, as it was sent. */
 function newestFrame(page) {
   return page.evaluate(async () => {
-    const { painted, frames } = window.segue.page;
-    const jpeg = painted && frames.jpeg(painted.result.frameId);
+    const jpeg = window.segue.page.painted?.jpeg;
     if (!jpeg) return { longerSidePx: 0, bytes: 0 };
     const { width, height } = await createImageBitmap(new Blob([jpeg]));
     return { longerSidePx: Math.max(width, height), bytes: jpeg.length };
@@ -54,7 +53,7 @@ const isRefusal = (text) => /status of 4\d\d/.test(text);
 test('an edited profile reaches every page that is open, and none of them connects again', async (t) => {
   const { profiles, server } = await serve(t);
   const visitors = [await Visitor.arrive(t, { server }), await Visitor.arrive(t, { server })];
-  for (const { page } of visitors) await page.evaluate(() => window.segue.page.frames.keep(64));
+  for (const { page } of visitors) await page.evaluate(() => window.segue.stream.keepFrames(64));
   await Promise.all(visitors.map((visitor) => visitor.goLive()));
   const bytesBefore = await Promise.all(visitors.map((visitor) => bytesOfFrames(visitor, 640)));
   const generationsBefore = await Promise.all(visitors.map(({ page }) => generationOf(page)));
@@ -100,7 +99,7 @@ test('a mode that gets another model, goes and comes back takes the page along',
   profiles.write('stage', capture, extra('landscape'));
   await visitor.isAnsweredBy('extra');
   await visitor.sees(10);
-  const { dropped } = await page.evaluate(() => window.segue.stats.snapshot());
+  const { dropped } = await page.evaluate(() => window.segue.stream.pulse.snapshot);
   assert.equal(dropped.undecoded ?? 0, 0, 'every mask was read');
   assert.deepEqual([visitor.sockets, visitor.closedSockets], [1, 0]);
   assert.deepEqual(visitor.complaints, []);
@@ -159,7 +158,7 @@ test('a bad edit is told until it is mended, and the page goes on', async (t) =>
   await standing.waitFor();
   assert.match(await standing.textContent(), /stage\.toml:4: capture\.jpeg_quality/);
   await visitor.sees(10);
-  assert.equal(await page.evaluate(() => window.segue.session.limits.jpegQuality), 80);
+  assert.equal(await page.evaluate(() => window.segue.stream.limits.jpegQuality), 80);
   assert.equal(await generationOf(page), generation);
   await page.click('#standing-show');
   await page.locator('.reload[data-outcome="rejected"]', { hasText: 'capture.jpeg_quality' }).first().waitFor();
@@ -170,7 +169,7 @@ test('a bad edit is told until it is mended, and the page goes on', async (t) =>
   await visitor.goLive();
   profiles.edit('stage', [['jpeg_quality = 140', 'jpeg_quality = 60']]);
   await standing.waitFor({ state: 'hidden' });
-  await page.waitForFunction(() => window.segue.session.limits.jpegQuality === 60);
+  await page.waitForFunction(() => window.segue.stream.limits.jpegQuality === 60);
   await page.click('#operator-summary');
   const mended = page.locator('.reload').first();
   await mended.filter({ hasText: '80 → 60' }).waitFor();
@@ -184,7 +183,7 @@ test('another profile is used at once, and one with faults is not', async (t) =>
   const visitor = await Visitor.arrive(t, { server });
   const { page } = visitor;
   const outcome = page.locator('#outcome');
-  await page.evaluate(() => window.segue.page.frames.keep(64));
+  await page.evaluate(() => window.segue.stream.keepFrames(64));
   await visitor.goLive();
   await page.click('#operator-summary');
   await signIn(page, TOKEN);
@@ -197,7 +196,7 @@ test('another profile is used at once, and one with faults is not', async (t) =>
 
   await use('small');
   await outcome.filter({ hasText: /^Applied: small/ }).waitFor();
-  await page.waitForFunction(() => window.segue.session.limits.jpegQuality === 35);
+  await page.waitForFunction(() => window.segue.stream.limits.jpegQuality === 35);
   await page.waitForFunction(() => document.getElementById('profile').textContent === 'small');
   await bytesOfFrames(visitor, 256);
 
@@ -205,7 +204,7 @@ test('another profile is used at once, and one with faults is not', async (t) =>
   await use('broken');
   await outcome.filter({ hasText: /broken\.toml:4: capture\.jpeg_quality/ }).waitFor();
   assert.equal(await page.textContent('#profile'), 'small');
-  assert.equal(await page.evaluate(() => window.segue.session.limits.jpegQuality), 35);
+  assert.equal(await page.evaluate(() => window.segue.stream.limits.jpegQuality), 35);
 
   await page.click('#read-again');
   await outcome.filter({ hasText: /^Unchanged/ }).waitFor();

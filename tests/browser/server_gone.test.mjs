@@ -16,13 +16,13 @@ test('the server goes and comes back: the stream resumes by itself, mode and vie
   await server.close();
   await visitor.reads('The server is gone');
   assert.match(await page.textContent('#notice-countdown'), /^Trying again in \d+ s$/);
-  assert.equal(await page.evaluate(() => window.segue.session.inFlightCount), 0);
+  assert.equal(await page.evaluate(() => window.segue.stream.inFlightCount), 0);
 
   await SegueServer.startFor(t, { port: server.port });
   await visitor.reads('Live');
   await visitor.sees(5);
   if (mode) await visitor.isAnsweredBy(mode);
-  assert.equal(await page.locator('input[name="view"]:checked').getAttribute('value'), 'outline');
+  assert.equal(await page.locator('input[name="view"]:checked').getAttribute('value'), 'contour');
   assert.deepEqual(visitor.complaints.filter((text) => !text.includes('ERR_CONNECTION_REFUSED')), []);
 });
 
@@ -31,7 +31,7 @@ test('a start without a server leaves the camera off', async (t) => {
   await visitor.server.close();
   await visitor.reads('The server is gone');
   await visitor.page.click('#start');
-  await visitor.page.waitForFunction(() => window.segue.connection.phase === 'waiting');
+  await visitor.page.waitForFunction(() => window.segue.stream.state.phase === 'waiting');
   assert.equal(await visitor.cameraIsOn(), false);
 });
 

@@ -35,7 +35,7 @@ async function assertNamed(visitor, server, stage) {
 test('a stall in the page while it decodes is named', async (t) => {
   const server = await SegueServer.startFor(t);
   const visitor = await Visitor.arrive(t, { server });
-  await visitor.page.evaluate((millis) => {
+  await visitor.streamWorker().evaluate((millis) => {
     const Plain = DecompressionStream;
     let made = 0;
     globalThis.DecompressionStream = class extends Plain {

@@ -122,13 +122,13 @@ test('a reload is marked, and the stages before and after it stand side by side'
   const profiles = new Profiles(t);
   profiles.write('stage', { jpeg_quality: 80 });
   const visitor = await streamed(t, { profiles: profiles.directory, profile: 'stage', masks: 30 });
-  const before = await visitor.page.evaluate(() => window.segue.session.generation);
+  const before = await visitor.page.evaluate(() => window.segue.stream.generation);
   profiles.edit('stage', [['jpeg_quality = 80', 'jpeg_quality = 35']]);
-  await visitor.page.waitForFunction((generation) => window.segue.session.generation > generation, before);
+  await visitor.page.waitForFunction((generation) => window.segue.stream.generation > generation, before);
   await visitor.sees(30);
   const hunter = await Hunter.join(visitor);
   await hunter.board.waitFor();
-  const after = await visitor.page.evaluate(() => window.segue.session.generation);
+  const after = await visitor.page.evaluate(() => window.segue.stream.generation);
   await hunter.says('compare-words', new RegExp(`Generation ${before}: [1-9].*Generation ${after}: [1-9].*The median changed by`));
   assert.equal(await hunter.page.inputValue('#compare-before'), String(before));
   await hunter.page.click('#marks-summary');

@@ -66,17 +66,22 @@ export class Visitor {
     await this.reads('Live');
   }
 
+  /** The worker that sends and receives. */
+  streamWorker() {
+    return this.page.workers().find((worker) => worker.url().endsWith('/stream_worker.js'));
+  }
+
   /** This many more masks are painted. */
   async sees(count) {
-    await this.page.evaluate(() => (window.paintedBefore = window.segue.stats.snapshot().painted));
-    await this.page.waitForFunction((more) => window.segue.stats.snapshot().painted >= window.paintedBefore + more, count, WAIT);
+    await this.page.evaluate(() => (window.paintedBefore = window.segue.stream.pulse?.snapshot.painted ?? 0));
+    await this.page.waitForFunction((more) => window.segue.stream.pulse?.snapshot.painted >= window.paintedBefore + more, count, WAIT);
   }
 
   /** The first mode besides the current one that can serve. */
   otherMode() {
     return this.page.evaluate(() => {
-      const { modes } = window.segue.session;
-      return modes.all.find((mode) => mode !== modes.current && mode.state !== 'unavailable')?.name;
+      const { modes, mode: current } = window.segue.stream;
+      return modes.find((mode) => mode !== current && mode.state !== 'unavailable')?.name;
     });
   }
 
