@@ -31,7 +31,7 @@ use crate::{
     admission::LatestSlot,
     config::ResultFormat,
     model::{Mode, Registry},
-    pipeline::{FrameError, View, Wanted},
+    pipeline::{FrameError, Look, View, Wanted},
     reload::{Configuration, Reloads},
     telemetry::{FrameTrace, Outcome, SessionRecorder, Telemetry},
 };
@@ -209,7 +209,7 @@ impl Session {
             None => (format == ResultFormat::SoftMask, (format == ResultFormat::Picture).then_some(View::Filled)),
         };
         match picture {
-            Some(picture) => Wanted::Picture(picture),
+            Some(picture) => Wanted::Picture(Look::of(picture)),
             None if soft_edge && has_confidence => Wanted::SoftMask,
             None => Wanted::Mask,
         }
