@@ -99,7 +99,7 @@ impl ClassSet {
 
 /// A class as people name it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a class is an id or a label")]
 pub enum ClassName {
     /// By its id.
     Id(serde_json::Number),

@@ -16,7 +16,9 @@ mod picture;
 use std::sync::Arc;
 
 pub use frame::{Accepts, EncodedFrame, EncodedMask, Frame, FrameError, Mask, Wanted};
+pub use jpeg_header::is_whole_jpeg;
 pub use look::{ClassName, ClassSet, Drawing, Look, OutputView, View, read_classes, read_opacity};
+pub use picture::blank_jpeg;
 
 use crate::{
     config::{LimitSettings, ResultSettings},

@@ -90,6 +90,14 @@ impl Painter {
     }
 }
 
+/// The smallest JPEG that is a picture: all black.
+pub fn blank_jpeg() -> Vec<u8> {
+    let mut jpeg = Vec::new();
+    // A buffer of the right length can be encoded.
+    let _ = jpeg_encoder::Encoder::new(&mut jpeg, 60).encode(&[0; 3 * 256], 16, 16, jpeg_encoder::ColorType::Rgb);
+    jpeg
+}
+
 /// The colour of each class that is drawn.
 struct Colours([Option<[u8; 3]>; 256]);
 
