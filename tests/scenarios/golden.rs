@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use segue::{
-    pipeline::{EncodedMask, Wanted},
+    pipeline::{ClassSet, EncodedMask, Wanted},
     session::{
         ClientMessage, ServerMessage,
         protocol::{FrameMessage, ResultHeader, result_message},
@@ -79,7 +79,8 @@ fn results_are_written_as_the_protocol_has_them() -> Result<()> {
     };
     let mut with_headroom = vec![0; 64];
     with_headroom.extend(&expected[64..]);
-    let mask = EncodedMask { bytes: with_headroom, wanted: Wanted::Mask, width_px: 8, height_px: 4 };
+    let drawn = ClassSet::default();
+    let mask = EncodedMask { bytes: with_headroom, wanted: Wanted::Mask, width_px: 8, height_px: 4, drawn };
     let written = result_message(header, mask, &trace);
     // Bytes 48 to 51 are the server's total, which is measured.
     assert_eq!((&written[..48], &written[52..]), (&expected[..48], &expected[52..]));

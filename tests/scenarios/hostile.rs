@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use segue_tests::{Client, Event, FrameFields, Server, gradient_jpeg};
+use segue_tests::{Client, Event, FrameFields, LegacyClient, Server, gradient_jpeg};
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::ClientRequestBuilder;
 
 /// A hostile client, and another one that must not notice it.
 struct Scene {
@@ -226,10 +227,21 @@ async fn what_is_against_the_websocket_protocol_is_told() -> Result<()> {
 async fn a_page_of_another_origin_may_not_open_a_session_unless_it_is_allowed() -> Result<()> {
     let server = Server::start(&["--set", "security.allowed_origins=[\"https://lab.example\"]"])?;
     let own = format!("http://{}", server.address());
-    for (origin, is_let_in) in [(own.as_str(), true), ("https://lab.example", true), ("http://evil.example", false)] {
+    for (origin, is_let_in) in [
+        (own.as_str(), true),
+        ("https://lab.example", true),
+        ("http://localhost:3000", true),
+        ("http://evil.example", false),
+        ("http://localhost.evil.example", false),
+        ("null", false),
+    ] {
         let client = Client::connect_from(server.address(), Some(origin)).await;
         assert_eq!(client.is_ok(), is_let_in, "{origin}");
+        let client = LegacyClient::connect_from(server.address(), Some(origin)).await;
+        assert_eq!(client.is_ok(), is_let_in, "{origin}, legacy protocol");
     }
+    let server = Server::start(&["--set", "security.allowed_origins=[\"null\"]"])?;
+    Client::connect_from(server.address(), Some("null")).await?;
     Ok(())
 }
 
@@ -261,10 +273,12 @@ fn resident_kib(process: u32) -> Result<u64> {
 }
 
 #[tokio::test]
-async fn a_client_without_the_subprotocol_is_told_so() -> Result<()> {
+async fn a_client_of_another_subprotocol_is_told_so() -> Result<()> {
     let server = Server::start(&[])?;
-    let refused = tokio_tungstenite::connect_async(format!("ws://{}/ws", server.address())).await;
-    assert!(refused.is_err());
+    let request = ClientRequestBuilder::new(format!("ws://{}/ws", server.address()).parse()?);
+    let refused = tokio_tungstenite::connect_async(request.with_sub_protocol("segue.v9")).await;
+    let said = refused.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(said.contains("400"), "{said}");
     let (status, _) = server.get("/ws")?;
     assert!((400..500).contains(&status), "{status}");
     Ok(())

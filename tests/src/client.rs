@@ -180,6 +180,25 @@ pub enum Event {
     Closed(Option<u16>),
 }
 
+/// Opens a socket with this subprotocol, as a browser would from a page of `origin`.
+pub(crate) async fn open(
+    address: &str,
+    subprotocol: Option<&str>,
+    origin: Option<&str>,
+) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>> {
+    let mut request = ClientRequestBuilder::new(format!("ws://{address}/ws").parse()?);
+    if let Some(subprotocol) = subprotocol {
+        request = request.with_sub_protocol(subprotocol);
+    }
+    if let Some(origin) = origin {
+        request = request.with_header("origin", origin);
+    }
+    // As a browser does: or else a small message waits until the one before it is acknowledged.
+    let is_without_delay = true;
+    let connecting = tokio_tungstenite::connect_async_with_config(request, None, is_without_delay);
+    Ok(timeout(PATIENCE, connecting).await??.0)
+}
+
 /// A connected client; the `hello` is already read.
 pub struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -195,15 +214,7 @@ impl Client {
 
     /// Connects as a browser would from a page of `origin`.
     pub async fn connect_from(address: &str, origin: Option<&str>) -> Result<Self> {
-        let mut request =
-            ClientRequestBuilder::new(format!("ws://{address}/ws").parse()?).with_sub_protocol("segue.v2");
-        if let Some(origin) = origin {
-            request = request.with_header("origin", origin);
-        }
-        // As a browser does: or else a small message waits until the one before it is acknowledged.
-        let is_without_delay = true;
-        let connecting = tokio_tungstenite::connect_async_with_config(request, None, is_without_delay);
-        let (socket, _) = timeout(PATIENCE, connecting).await??;
+        let socket = open(address, Some("segue.v2"), origin).await?;
         let mut client = Self { socket, hello: Value::Null };
         client.hello = match client.next().await? {
             Event::Text(hello) => hello,

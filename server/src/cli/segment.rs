@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     file,
-    pipeline::{HEADROOM_LEN_BYTES, OutputView, Wanted},
+    pipeline::{Drawing, HEADROOM_LEN_BYTES, Look, OutputView, Wanted, read_classes, read_opacity},
 };
 
 /// Arguments of `segue segment`.
@@ -31,6 +31,12 @@ pub(super) struct Segment {
     /// What to write: the mask (PNG), or a picture with the mask drawn in (JPEG)
     #[arg(long, value_enum, default_value_t = OutputView::Mask)]
     view: OutputView,
+    /// How strongly colours cover the picture, 0 to 1
+    #[arg(long, value_name = "O", default_value_t = Look::OPACITY, value_parser = read_opacity)]
+    opacity: f64,
+    /// The classes to draw, ids or labels between commas; all of them when not given
+    #[arg(long, value_name = "LIST")]
+    classes: Option<String>,
     /// Where to write it
     #[arg(short, long, value_name = "OUT", required_unless_present = "json")]
     output: Option<PathBuf>,
@@ -52,15 +58,21 @@ impl Segment {
         let local = Local::load(&self.profile, &self.places, std::slice::from_ref(&name), |_| {})?;
         let bytes = file::read(&self.image, local.largest_picture_len_bytes())
             .map_err(|error| Failure::does_not_hold(format!("{}: {error}", self.image.display())))?;
-        let (mode, _) = local.mode(&name)?;
-        self.write(&local.segment(&mode, bytes, self.wanted())?.0.bytes[HEADROOM_LEN_BYTES..])
+        let (mode, model) = local.mode(&name)?;
+        let wanted = self.wanted(&model.info.labels)?;
+        self.write(&local.segment(&mode, bytes, wanted)?.0.bytes[HEADROOM_LEN_BYTES..])
     }
 
-    fn wanted(&self) -> Wanted {
-        match self.view.picture() {
-            _ if self.json => Wanted::Json,
-            Some(picture) => Wanted::Picture(picture),
-            None => Wanted::Png,
+    fn wanted(&self, labels: &[String]) -> Result<Wanted, Failure> {
+        let view = match self.view.picture() {
+            _ if self.json => return Ok(Wanted::Json),
+            None => return Ok(Wanted::Png),
+            Some(view) => view,
+        };
+        let drawing = Drawing { view, opacity: self.opacity, classes: self.classes.as_deref().map(read_classes) };
+        match drawing.first_unknown(labels) {
+            Some(unknown) => Err(Failure::wrong_usage(format!("there is no class {unknown} in this mode"))),
+            None => Ok(Wanted::Picture(drawing.look(labels))),
         }
     }
 

@@ -1,10 +1,11 @@
-//! `/healthz`, `/readyz`, `/metrics`: for those who watch the server.
+//! `/healthz`, `/readyz`, `/health`, `/metrics`: for those who watch the server.
 
 use axum::{
     extract::State,
     http::{HeaderMap, StatusCode, header},
-    response::IntoResponse,
+    response::{IntoResponse, Json},
 };
+use serde_json::{Value, json};
 
 use super::App;
 use crate::{
@@ -27,6 +28,63 @@ pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
         ModeState::Ready(_) | ModeState::Asleep => (StatusCode::OK, "ready\n".into()),
         state => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("mode {} is {}: {}\n", mode.name, state.name(), state.message()))
+        }
+    }
+}
+
+/// As the system before this one said it, and true.
+pub(super) async fn health(State(app): State<App>) -> (StatusCode, Json<Value>) {
+    let health = Health::of(&app);
+    let configuration = app.service.configuration();
+    let modes: Vec<_> = configuration.modes.all().iter().map(|mode| &*mode.name).collect();
+    let body = json!({ "status": health.name(), "available_models": modes, "active_connections": app.seats.taken() });
+    (health.status(), Json(body))
+}
+
+/// What the server can do for a client that comes now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Health {
+    /// The default mode serves.
+    Healthy,
+    /// It does not, and another mode does.
+    Degraded,
+    /// No mode serves yet.
+    Loading,
+    /// No mode serves, and none is about to.
+    Unavailable,
+    /// The server is stopping.
+    Stopping,
+}
+
+impl Health {
+    pub(super) fn of(app: &App) -> Self {
+        let modes = &app.service.configuration().modes;
+        let is = |holds: fn(&ModeState) -> bool| modes.all().iter().any(|mode| holds(&mode.state()));
+        match modes.default_mode().state() {
+            _ if *app.service.draining.borrow() => Self::Stopping,
+            state if state.can_serve() => Self::Healthy,
+            // Sessions begin in it: while it is being loaded, they wait for it.
+            ModeState::Loading => Self::Loading,
+            _ if is(ModeState::can_serve) => Self::Degraded,
+            _ if is(|state| matches!(state, ModeState::Loading)) => Self::Loading,
+            _ => Self::Unavailable,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Loading => "loading",
+            Self::Unavailable => "unavailable",
+            Self::Stopping => "stopping",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Healthy | Self::Degraded => StatusCode::OK,
+            Self::Loading | Self::Unavailable | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

@@ -82,6 +82,7 @@ fn router(service: Arc<Service>, seats: Arc<Seats>) -> Router {
         .route("/plugins/{name}/reload", post(admin::reload_plugin))
         .route_layer(middleware::from_fn_with_state(app.clone(), admin::authorize));
     Router::new()
+        .route("/", get(page::root))
         .route("/ws", get(socket::upgrade))
         .route("/v1/segment", post(one_shot::segment))
         .route("/v1/modes", get(modes))
@@ -94,6 +95,7 @@ fn router(service: Arc<Service>, seats: Arc<Seats>) -> Router {
         .nest("/v1/admin", admin)
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/health", get(health::health))
         .route("/metrics", get(health::metrics))
         .fallback(get(page::file))
         .layer(middleware::from_fn(spans::trace))

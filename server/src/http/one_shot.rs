@@ -14,7 +14,10 @@ use serde::Deserialize;
 use super::{App, refusal::Refusal, traceparent::TraceParent};
 use crate::{
     model::{Lease, Mode, UnknownMode},
-    pipeline::{self, Accepts, EncodedFrame, FrameError, HEADROOM_LEN_BYTES, OutputView, Settings, View, Wanted},
+    pipeline::{
+        self, Accepts, Drawing, EncodedFrame, FrameError, HEADROOM_LEN_BYTES, Look, OutputView, Settings, View, Wanted,
+        read_classes, read_opacity,
+    },
     reload::Configuration,
     telemetry::{FrameTrace, Measures, Outcome, Stage, TraceStart},
 };
@@ -31,6 +34,10 @@ const TRACE_ID: HeaderName = HeaderName::from_static("segue-trace-id");
 pub(super) struct Question {
     mode: Option<String>,
     view: Option<OutputView>,
+    /// Of a picture: how strongly colours cover it.
+    opacity: Option<String>,
+    /// Of a picture: the classes to draw, ids or labels between commas.
+    classes: Option<String>,
 }
 
 impl From<UnknownMode> for Refusal {
@@ -57,13 +64,16 @@ impl From<FrameError> for Refusal {
     }
 }
 
+fn bad_query(message: String) -> Refusal {
+    Refusal { status: StatusCode::BAD_REQUEST, code: "bad_query", message }
+}
+
 pub(super) async fn segment(
     State(app): State<App>,
     question: Result<Query<Question>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let bad_query = |message| Refusal { status: StatusCode::BAD_REQUEST, code: "bad_query", message };
     let Query(question) = question.map_err(|error| bad_query(error.body_text()))?;
     let configuration = app.service.configuration();
     let mode = match &question.mode {
@@ -72,6 +82,10 @@ pub(super) async fn segment(
     };
     let body = read_body(body, configuration.limits.max_upload_len_bytes).await?;
     let (wanted, content_type) = choose(question.view, &headers)?;
+    let wanted = match wanted {
+        Wanted::Picture(look) => Wanted::Picture(dress(look.view, &question, mode)?),
+        wanted => wanted,
+    };
     let trace = start_trace(&app, &configuration, mode, &headers, body.len());
     let trace_id = hex::encode(trace.trace_id());
     let frame = EncodedFrame { id: 0, session: 0, captured_at_micros: 0, bytes: body, accepts: Accepts::AnyPicture };
@@ -163,7 +177,7 @@ fn choose(view: Option<OutputView>, headers: &HeaderMap) -> Result<(Wanted, &'st
     let picture = view.and_then(OutputView::picture);
     let png = (Wanted::Png, "image/png");
     let json = (Wanted::Json, "application/json");
-    let jpeg = (Wanted::Picture(picture.unwrap_or(View::Filled)), "image/jpeg");
+    let jpeg = (Wanted::Picture(Look::of(picture.unwrap_or(View::Filled))), "image/jpeg");
     let possible = match (view, picture) {
         (Some(_), Some(_)) => vec![jpeg],
         (Some(_), None) => vec![png, json],
@@ -183,6 +197,22 @@ fn choose(view: Option<OutputView>, headers: &HeaderMap) -> Result<(Wanted, &'st
         code: "not_acceptable",
         message: "a mask comes as image/png or application/json, a picture as image/jpeg".into(),
     })
+}
+
+/// The look of `view` with what the question says of it.
+fn dress(view: View, question: &Question, mode: &Mode) -> Result<Look, Refusal> {
+    let mut drawing = Drawing::of(view);
+    if let Some(opacity) = &question.opacity {
+        drawing.opacity = read_opacity(opacity).map_err(|message| bad_query(format!("opacity={message}")))?;
+    }
+    let Some(classes) = &question.classes else { return Ok(drawing.look(&[])) };
+    drawing.classes = Some(read_classes(classes));
+    // A mode that was never loaded has no classes yet.
+    let (info, _) = mode.told().ok_or_else(|| FrameError::NotReady(mode.state().message().to_owned()))?;
+    match drawing.first_unknown(&info.labels) {
+        Some(unknown) => Err(bad_query(format!("classes={unknown}: the mode {:?} has no such class", &*mode.name))),
+        None => Ok(drawing.look(&info.labels)),
+    }
 }
 
 /// The media ranges of an `Accept`, the most wanted first; those with q=0 are not wanted at all.

@@ -1,10 +1,14 @@
 //! The page's files, which are part of the program.
 
 use axum::{
+    extract::State,
     http::{HeaderMap, StatusCode, Uri, header},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Json, Response},
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
+use serde_json::json;
+
+use super::{App, health::Health};
 
 /// A debug build reads them from the source tree, so that an edit shows at the next reload of the page.
 #[derive(RustEmbed)]
@@ -15,6 +19,17 @@ struct Files;
 const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' blob: data:; \
     media-src 'self' blob:; worker-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; \
     form-action 'none'";
+
+/// The page; or a few words of JSON for a program that wants nothing else.
+pub(super) async fn root(State(app): State<App>, uri: Uri, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let wants = |kind: &str| accept.split([',', ';']).any(|range| range.trim() == kind);
+    if wants("application/json") && !wants("text/html") {
+        let (version, status) = (env!("CARGO_PKG_VERSION"), Health::of(&app).name());
+        return Json(json!({ "name": "Segue", "version": version, "status": status })).into_response();
+    }
+    file(uri, headers).await
+}
 
 pub(super) async fn file(uri: Uri, headers: HeaderMap) -> Response {
     let path = match uri.path().trim_start_matches('/') {

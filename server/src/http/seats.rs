@@ -22,6 +22,11 @@ impl Seats {
         is_taken.then(|| Seat(Arc::clone(self)))
     }
 
+    /// How many are taken.
+    pub(super) fn taken(&self) -> usize {
+        *self.0.borrow()
+    }
+
     /// Done when none is taken.
     pub(super) async fn all_free(&self) {
         // The sender is a part of `self`: waiting can't fail.

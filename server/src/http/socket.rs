@@ -1,5 +1,7 @@
 //! `GET /ws`: from an HTTP request to a session.
 
+use std::net::Ipv4Addr;
+
 use axum::{
     extract::{
         State, WebSocketUpgrade,
@@ -10,7 +12,7 @@ use axum::{
 };
 
 use super::App;
-use crate::session::{self, ServerMessage, protocol::SUBPROTOCOL};
+use crate::session::{self, Protocol, protocol::SUBPROTOCOL};
 
 /// A message may be twice the largest frame: then the frame is dropped and the session lives. Beyond that the
 /// session ends before the message is stored.
@@ -25,42 +27,99 @@ pub(super) async fn upgrade(State(app): State<App>, headers: HeaderMap, upgrade:
     if let Err(refusal) = check_origin(&headers, &configuration.security.allowed_origins) {
         return (StatusCode::FORBIDDEN, refusal).into_response();
     }
+    let upgrade = upgrade.protocols([SUBPROTOCOL]);
+    let protocol = match upgrade.selected_protocol() {
+        Some(_) => Protocol::SegueV2,
+        None if !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) => Protocol::Legacy,
+        None => {
+            let mend = format!(
+                "this server speaks the WebSocket subprotocol {SUBPROTOCOL}, or the legacy protocol without any\n"
+            );
+            return (StatusCode::BAD_REQUEST, mend).into_response();
+        }
+    };
     let largest = (LARGEST_MESSAGE_IN_FRAMES * configuration.limits.max_frame_len_bytes).max(ROOM_TO_RAISE_LEN_BYTES);
-    let upgrade = upgrade.max_message_size(largest).max_frame_size(largest).protocols([SUBPROTOCOL]);
-    if upgrade.selected_protocol().is_none() {
-        let mend = format!("this server speaks the WebSocket subprotocol {SUBPROTOCOL}: ask for it in the handshake\n");
-        return (StatusCode::BAD_REQUEST, mend).into_response();
-    }
-    upgrade.on_upgrade(|socket| serve(socket, app))
+    let largest = match protocol {
+        Protocol::SegueV2 => largest,
+        // Base64 is a third longer.
+        Protocol::Legacy => largest / 3 * 4,
+    };
+    upgrade.max_message_size(largest).max_frame_size(largest).on_upgrade(move |socket| serve(socket, app, protocol))
 }
 
 /// A browser says which page opens a socket, and lets any page open one to any host: a page of another origin must be
-/// allowed by name. Programs say nothing and are let through.
+/// allowed by name. Programs say nothing and are let through. So are pages of the user's own machine, from whatever port:
+/// who can serve a page there is on that machine already, and needs no browser to open a socket. `null` is the origin of
+/// files and of sandboxed frames of any site, so it must be named, too.
 fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), String> {
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let origin = origin.to_str().unwrap_or_default();
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let is_own_page = origin.split_once("://").is_some_and(|(_, authority)| Some(authority) == host);
-    if is_own_page || allowed.iter().any(|allowed| allowed == "*" || allowed == origin) {
+    if is_own_page || is_loopback(origin) || allowed.iter().any(|allowed| allowed == "*" || allowed == origin) {
         return Ok(());
     }
     Err(format!("pages of {origin} may not open sessions here; security.allowed_origins of the profile can let them\n"))
 }
 
-async fn serve(socket: WebSocket, app: App) {
+/// Whether the host of `origin`, `scheme://host` or `scheme://host:port`, is a name of the machine that it is looked up on.
+fn is_loopback(origin: &str) -> bool {
+    let Some((_, authority)) = origin.split_once("://") else { return false };
+    let is_port = |port: &str| port.parse::<u16>().is_ok();
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if is_port(port) && !host.is_empty() => host,
+        _ => authority,
+    };
+    let is_name = host == "localhost" || host.ends_with(".localhost");
+    is_name || host == "[::1]" || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
+
+async fn serve(socket: WebSocket, app: App, protocol: Protocol) {
     let max_sessions = app.service.configuration().limits.max_sessions;
     match app.seats.take(max_sessions) {
-        Some(_seat) => session::run(socket, app.service).await,
-        None => turn_away(socket, max_sessions).await,
+        Some(_seat) => session::run(socket, app.service, protocol).await,
+        None => turn_away(socket, protocol, max_sessions).await,
     }
 }
 
 /// In the socket, since a browser shows its page nothing of a refused handshake.
-async fn turn_away(mut socket: WebSocket, max_sessions: usize) {
+async fn turn_away(mut socket: WebSocket, protocol: Protocol, max_sessions: usize) {
     let message = format!("the server has its {max_sessions} sessions; try again later");
-    let error = ServerMessage::Error { code: "too_many_sessions", message, recoverable: false };
+    let error = protocol.error("too_many_sessions", message);
     let close = CloseFrame { code: close_code::AGAIN, reason: "too many sessions".into() };
     // Whether it is still there to read this makes no difference.
-    let _ = socket.send(Message::Text(error.to_json().into())).await;
+    let _ = socket.send(Message::Text(error.into())).await;
     let _ = socket.send(Message::Close(Some(close))).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_ones_own_machine_are_told_from_those_that_look_like_it() {
+        for own in ["http://localhost", "http://localhost:3000", "https://app.localhost:8", "http://127.0.0.1:5173"] {
+            assert!(is_loopback(own), "{own}");
+        }
+        assert!(is_loopback("http://127.8.9.1") && is_loopback("http://[::1]:3000") && is_loopback("https://[::1]"));
+        for other in [
+            "null",
+            "",
+            "localhost",
+            "http://localhost.evil.example",
+            "http://evil.example:3000",
+            "http://notlocalhost",
+            "http://localhost:3000@evil.example",
+            "http://localhost:port",
+            "http://127.0.0.1.evil.example",
+            "http://1270.0.0.1",
+            "http://128.0.0.1",
+            "http://[::2]",
+            "http://[::1]:3000.evil.example",
+            "http://[::ffff:8.8.8.8]",
+            "http://:80",
+        ] {
+            assert!(!is_loopback(other), "{other}");
+        }
+    }
 }

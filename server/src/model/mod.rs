@@ -27,7 +27,7 @@ use crate::{
     copies::{Copies, CopyError},
 };
 
-pub use crate::plugin_host::FoundPlugin;
+pub use crate::plugin_host::{FoundPlugin, InstanceInfo};
 pub use catalog::{Catalog, CatalogClass, CatalogEntry, CatalogError, ExpectedMiou, Variant};
 pub use fetch::Step;
 pub use golden::Golden;

@@ -1,8 +1,11 @@
 //! One mode: what clients call it, what it is made of, and its state.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::sync::watch;
@@ -149,6 +152,16 @@ impl Mode {
     /// What its model said of itself, and the plugin's build; `None` until it was loaded once.
     pub fn told(&self) -> Option<&(InstanceInfo, String)> {
         self.told.get()
+    }
+
+    /// Labels by class id: what its model said; until that was loaded once, what the catalog says, if it does.
+    pub fn labels(&self) -> Cow<'_, [String]> {
+        if let Some((info, _)) = self.told() {
+            return Cow::Borrowed(&info.labels);
+        }
+        let Some(entry) = &self.artifacts.entry else { return Cow::Borrowed(&[]) };
+        let variant = self.model.split_once('/').and_then(|(_, variant)| entry.variants.get(variant));
+        entry.classes_of(variant).iter().map(|class| class.label.clone()).collect()
     }
 
     /// What traces say of it; `None` until its model was loaded once.

@@ -48,13 +48,21 @@ impl MaskEncoder {
 
 /// Appends (length as LEB128, id) for every run of equal ids.
 fn push_runs(labels: &[u8], out: &mut Vec<u8>) {
-    let mut rest = labels;
-    while let Some(&id) = rest.first() {
-        let len = run_len(rest, id);
+    for (len, id) in runs(labels) {
         push_leb128(len as u32, out);
         out.push(id);
-        rest = &rest[len..];
     }
+}
+
+/// Length and id of every run of equal ids.
+pub(super) fn runs(labels: &[u8]) -> impl Iterator<Item = (usize, u8)> {
+    let mut rest = labels;
+    std::iter::from_fn(move || {
+        let &id = rest.first()?;
+        let len = run_len(rest, id);
+        rest = &rest[len..];
+        Some((len, id))
+    })
 }
 
 /// How many bytes at the start of `labels` are `id`; eight at a time, since most runs are long.

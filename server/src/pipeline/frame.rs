@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::picture::View;
+use super::look::{ClassSet, Look};
 use crate::plugin_host::InstanceError;
 
 /// A frame as a client sent it.
@@ -54,7 +54,7 @@ pub struct Mask<'a> {
 }
 
 /// What the client wants back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Wanted {
     /// Run lengths of class ids, deflated.
     #[default]
@@ -62,7 +62,7 @@ pub enum Wanted {
     /// The same, and the confidence plane.
     SoftMask,
     /// A JPEG picture that the server draws.
-    Picture(View),
+    Picture(Look),
     /// An indexed PNG of class ids.
     Png,
     /// A JSON document.
@@ -80,6 +80,8 @@ pub struct EncodedMask {
     pub width_px: u16,
     /// Height of the mask in pixels.
     pub height_px: u16,
+    /// The classes that are drawn in a picture; none of a mask.
+    pub drawn: ClassSet,
 }
 
 impl EncodedMask {

@@ -59,6 +59,11 @@ impl JpegHeader {
     }
 }
 
+/// Whether a picture may be sent as it came: a JPEG with a header and an end.
+pub fn is_whole_jpeg(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0xFF, 0xD8]) && JpegHeader::read(bytes).is_ok_and(|header| header.is_whole(bytes))
+}
+
 /// Width and height. The decoder takes the first component for the largest, and would silently be wrong.
 fn read_frame_header(body: &[u8]) -> Result<(u32, u32), FrameError> {
     let Some(&[_precision, high_y, low_y, high_x, low_x, count]) = body.first_chunk::<6>() else {

@@ -10,12 +10,15 @@ mod decode;
 mod encode;
 mod frame;
 mod jpeg_header;
+mod look;
 mod picture;
 
 use std::sync::Arc;
 
 pub use frame::{Accepts, EncodedFrame, EncodedMask, Frame, FrameError, Mask, Wanted};
-pub use picture::{OutputView, View};
+pub use jpeg_header::is_whole_jpeg;
+pub use look::{ClassName, ClassSet, Drawing, Look, OutputView, View, read_classes, read_opacity};
+pub use picture::blank_jpeg;
 
 use crate::{
     config::{LimitSettings, ResultSettings},
@@ -75,10 +78,13 @@ fn run_frame(
     let mask = Mask { labels: instance.labels(), confidence: soft, width_px, height_px };
     let mut bytes = Vec::with_capacity(HEADROOM_LEN_BYTES + mask.labels.len() / 16);
     bytes.resize(HEADROOM_LEN_BYTES, 0);
-    match wanted {
+    let mut drawn = ClassSet::default();
+    match &wanted {
         Wanted::Mask => encoder.encode_mask(mask.labels, &mut bytes),
         Wanted::SoftMask => encoder.encode_soft_mask(&mask, &mut bytes),
-        Wanted::Picture(view) => painter.encode(view, &frame, &mask, info, settings.result.jpeg_quality, &mut bytes),
+        Wanted::Picture(look) => painter
+            .encode(look, &frame, &mask, info, settings.result.jpeg_quality, &mut bytes)
+            .map(|classes| drawn = classes),
         Wanted::Png => encode::encode_png(&mask, &info.palette, &mut bytes),
         Wanted::Json => encode::encode_json(&frame, &mask, info, trace, &mut bytes),
     }?;
@@ -86,7 +92,7 @@ fn run_frame(
     trace.measures().result_len_bytes = (bytes.len() - HEADROOM_LEN_BYTES) as u32;
     // `fit` keeps both sides within the limits of a profile, which are far below 65,536.
     let (width_px, height_px) = (width_px as u16, height_px as u16);
-    Ok(EncodedMask { bytes, wanted, width_px, height_px })
+    Ok(EncodedMask { bytes, wanted, width_px, height_px, drawn })
 }
 
 /// Calls the backend; an instance that crashed is not used again.

@@ -21,7 +21,7 @@ pub(super) async fn adopt(session: &Session, new: Arc<Configuration>, wanted: &m
         if new.capture.max_in_flight < old.capture.max_in_flight {
             session.forgive(old.capture.max_in_flight);
         }
-        session.say(ServerMessage::Limits { generation: new.generation, limits }.to_json()).await;
+        session.say(ServerMessage::Limits { generation: new.generation, limits }).await;
     }
     if new.modes.are_the_same_as(&old.modes) {
         return;
@@ -78,10 +78,17 @@ pub(super) async fn fall_back(session: &Session) {
     }
 }
 
+/// A client of the legacy protocol, which has no list of modes, is told when its own is another than it knows.
+pub(super) async fn tell_mode(session: &Session) {
+    if let Some(news) = session.legacy.as_ref().and_then(|legacy| legacy.news_of_the_mode(session)) {
+        session.note(news).await;
+    }
+}
+
 /// Takes `mode`, which is ready, over, and says why.
 async fn move_to(session: &Session, mode: &Arc<Mode>, message: String) {
     session.set_mode(Arc::clone(mode));
-    session.say(ServerMessage::Mode { mode: &mode.name, index: mode.index, state: "ready", message }.to_json()).await;
+    session.say(ServerMessage::Mode { mode: &mode.name, index: mode.index, state: "ready", message }).await;
 }
 
 /// Says that the mode `gone` is not there any more, and what became of `instead`.
@@ -92,7 +99,7 @@ async fn say_gone(session: &Session, gone: &Mode, instead: &Mode) {
         true => format!("the mode {:?} is gone from the profile, {:?} answers now", &*gone.name, &*instead.name),
         false => format!("the mode {:?} is gone from the profile", &*gone.name),
     };
-    session.say(ServerMessage::Mode { mode: &instead.name, index: instead.index, state, message }.to_json()).await;
+    session.say(ServerMessage::Mode { mode: &instead.name, index: instead.index, state, message }).await;
 }
 
 impl Session {

@@ -7,6 +7,7 @@
 //! nothing holds two results, a bounded number of notes and no instance, and is disconnected.
 
 mod follow;
+mod legacy;
 mod messages;
 pub mod protocol;
 mod receive;
@@ -25,13 +26,14 @@ use axum::extract::ws::WebSocket;
 use futures_util::StreamExt;
 use tokio::sync::{mpsc, watch};
 
+use legacy::Legacy;
 pub use messages::{ClientMessage, ModeEntry, ServerMessage};
 
 use crate::{
     admission::LatestSlot,
     config::ResultFormat,
-    model::{Mode, Registry},
-    pipeline::{FrameError, View, Wanted},
+    model::{InstanceInfo, Mode, Registry},
+    pipeline::{FrameError, Look, View, Wanted},
     reload::{Configuration, Reloads},
     telemetry::{FrameTrace, Outcome, SessionRecorder, Telemetry},
 };
@@ -64,10 +66,31 @@ impl Service {
     }
 }
 
+/// How a client talks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Binary frames and results, and JSON beside them.
+    SegueV2,
+    /// JSON with pictures in it, of the system before this one.
+    Legacy,
+}
+
+impl Protocol {
+    /// An error for a client that gets no session.
+    pub fn error(self, code: &str, message: String) -> String {
+        match self {
+            Self::SegueV2 => ServerMessage::Error { code, message, recoverable: false }.to_json(),
+            Self::Legacy => legacy::error(code, &message, false),
+        }
+    }
+}
+
 /// What the receiving loop has the sending loop say.
 enum Note {
     /// A text message.
     Text(String),
+    /// That a frame has no result. It is put into words when its turn comes.
+    Dropped { frame_id: u32, error: FrameError },
     /// The end of the session, with a close code of RFC 6455.
     Close(u16, &'static str),
 }
@@ -93,6 +116,8 @@ struct Session {
     mode: Mutex<Arc<Mode>>,
     /// The mode that it is away from, as long as that is unavailable and its fallback answers.
     home: Mutex<Option<Arc<Mode>>>,
+    /// What a client of the legacy protocol has beside the others; `None` for `segue.v2`.
+    legacy: Option<Legacy>,
     /// What the client said, once it has said something.
     view: Mutex<Option<ClientView>>,
     /// Whether a frame is being segmented.
@@ -109,9 +134,13 @@ struct Session {
 }
 
 /// Serves one client until it leaves.
-pub async fn run(socket: WebSocket, service: Arc<Service>) {
+pub async fn run(socket: WebSocket, service: Arc<Service>, protocol: Protocol) {
     static NUMBERS: AtomicU64 = AtomicU64::new(1);
-    let (notes, waiting_notes) = mpsc::channel(NOTES);
+    let (legacy, waiting) = match protocol {
+        Protocol::SegueV2 => (None, NOTES),
+        Protocol::Legacy => (Some(Legacy::default()), legacy::NOTES),
+    };
+    let (notes, waiting_notes) = mpsc::channel(waiting);
     // Followed from before the first look, so that no change is missed.
     let (mut configurations, mode_states) = (service.reloads.follow(), service.registry.follow());
     let configuration = Arc::clone(&configurations.borrow_and_update());
@@ -122,6 +151,7 @@ pub async fn run(socket: WebSocket, service: Arc<Service>) {
         slot: LatestSlot::default(),
         mode: Mutex::new(Arc::clone(configuration.modes.default_mode())),
         configuration: Mutex::new(configuration),
+        legacy,
         view: Mutex::default(),
         home: Mutex::default(),
         is_busy: AtomicBool::new(false),
@@ -137,8 +167,8 @@ pub async fn run(socket: WebSocket, service: Arc<Service>) {
     let (answers, waiting_answers) = mpsc::channel(1);
     let id = uuid::Uuid::new_v4().to_string();
     session.service.telemetry.metrics.sessions.inc();
-    tracing::info!(session = session.number, id, "Session started");
-    session.say(session.hello(&id)).await;
+    tracing::info!(session = session.number, id, ?protocol, "Session started");
+    session.greet(&id).await;
     tokio::select! {
         // The waiting frame is taken before another is received: one that was sent for the last answer replaces nothing.
         biased;
@@ -150,10 +180,26 @@ pub async fn run(socket: WebSocket, service: Arc<Service>) {
 }
 
 impl Session {
-    /// Has the sending loop send a text. Waits while too many wait: then the client is not read from either.
-    async fn say(&self, text: String) {
+    /// Has the sending loop send a message, in the client's own protocol, if it has one for it.
+    async fn say(&self, message: ServerMessage<'_>) {
+        let text = match &self.legacy {
+            None => Some(message.to_json()),
+            Some(legacy) => legacy.translate(self, &message),
+        };
+        if let Some(text) = text {
+            self.note(text).await;
+        }
+    }
+
+    /// Has the sending loop send a text.
+    async fn note(&self, text: String) {
+        self.leave(Note::Text(text)).await;
+    }
+
+    /// Leaves a note for the sending loop. Waits while too many wait: then the client is not read from either.
+    async fn leave(&self, note: Note) {
         // The receiver lives as long as the sending loop, and this session ends with it.
-        let _ = self.notes.send(Note::Text(text)).await;
+        let _ = self.notes.send(note).await;
     }
 
     /// Whether `modes` is another list than the last one that was said.
@@ -162,6 +208,15 @@ impl Session {
         modes.hash(&mut hasher);
         let hash = hasher.finish();
         self.said_modes.swap(hash, Ordering::AcqRel) != hash
+    }
+
+    /// Says the first message.
+    async fn greet(&self, id: &str) {
+        let text = match &self.legacy {
+            None => self.hello(id),
+            Some(legacy) => legacy.greeting(self),
+        };
+        self.note(text).await;
     }
 
     fn hello(&self, id: &str) -> String {
@@ -202,27 +257,28 @@ impl Session {
     }
 
     /// What the client wants, or the profile when the client said nothing.
-    fn wanted(&self, format: ResultFormat, has_confidence: bool) -> Wanted {
+    fn wanted(&self, format: ResultFormat, info: &InstanceInfo) -> Wanted {
+        if let Some(legacy) = &self.legacy {
+            return Wanted::Picture(legacy.look(&info.labels));
+        }
         let view = *self.view.lock().unwrap_or_else(PoisonError::into_inner);
         let (soft_edge, picture) = match view {
             Some(ClientView { soft_edge, picture }) => (soft_edge, picture),
             None => (format == ResultFormat::SoftMask, (format == ResultFormat::Picture).then_some(View::Filled)),
         };
         match picture {
-            Some(picture) => Wanted::Picture(picture),
-            None if soft_edge && has_confidence => Wanted::SoftMask,
+            Some(picture) => Wanted::Picture(Look::of(picture)),
+            None if soft_edge && info.has_confidence => Wanted::SoftMask,
             None => Wanted::Mask,
         }
     }
 
-    /// Counts a drop, and ends its trace; the message that tells it.
-    fn drop_frame(&self, trace: Option<FrameTrace>, frame_id: u32, error: &FrameError) -> String {
-        let (reason, message) = (error.reason(), error.to_string());
+    /// Counts a drop, and ends its trace.
+    fn drop_frame(&self, trace: Option<FrameTrace>, error: &FrameError) {
         self.dropped.fetch_add(1, Ordering::AcqRel);
         if let Some(trace) = trace {
-            trace.finish(Outcome::Dropped(reason), &message);
+            trace.finish(Outcome::Dropped(error.reason()), &error.to_string());
         }
-        ServerMessage::Dropped { frame_id, reason, message }.to_json()
     }
 
     /// Refuses a frame that there is no room for: as many as `limit` are in flight here, and none of them waits, so that

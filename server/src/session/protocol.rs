@@ -86,6 +86,21 @@ impl FrameMessage {
         })
     }
 
+    /// A JPEG of which nothing more is known.
+    pub fn of_picture(frame_id: u32, payload: Bytes) -> Self {
+        Self {
+            codec: CODEC_JPEG,
+            keep_trace: false,
+            frame_id,
+            captured_at_micros: 0,
+            encode_micros: 0,
+            send_delay_micros: 0,
+            trace_id: [0; 16],
+            span_id: [0; 8],
+            payload,
+        }
+    }
+
     /// Whether the payload's codec is one that is decoded here.
     pub fn has_known_codec(&self) -> bool {
         self.codec == CODEC_JPEG

@@ -8,7 +8,9 @@ use futures_util::{StreamExt, stream::SplitStream};
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite;
 
-use super::{ClientMessage, ClientView, Note, ServerMessage, Session, follow, mode_entries, protocol::FrameMessage};
+use super::{
+    ClientMessage, ClientView, Note, ServerMessage, Session, follow, legacy, mode_entries, protocol::FrameMessage,
+};
 use crate::{
     admission::WaitingFrame,
     model::{Mode, ModeState},
@@ -37,6 +39,7 @@ pub(super) async fn run(
                 let new = Arc::clone(&configurations.borrow_and_update());
                 follow::adopt(session, new, &mut wanted_mode).await;
                 follow::fall_back(session).await;
+                follow::tell_mode(session).await;
             }
             Ok(()) = mode_states.changed() => {
                 say_modes(session).await;
@@ -44,6 +47,7 @@ pub(super) async fn run(
                 if let Some(mode) = wanted_mode.take() {
                     wanted_mode = change_mode(session, mode).await;
                 }
+                follow::tell_mode(session).await;
             }
             message = stream.next() => match message {
                 Some(Ok(Message::Binary(bytes))) => receive_frame(session, &bytes).await,
@@ -58,17 +62,24 @@ pub(super) async fn run(
 }
 
 async fn receive_frame(session: &Session, message: &Bytes) {
-    let frame = match FrameMessage::read(message) {
-        Ok(frame) => frame,
-        Err(error) => return complain(session, "bad_message", &error).await,
-    };
+    if session.legacy.is_some() {
+        return complain(session, "bad_message", &"a binary message; this protocol has texts alone").await;
+    }
+    match FrameMessage::read(message) {
+        Ok(frame) => take_frame(session, frame, None).await,
+        Err(error) => complain(session, "bad_message", &error).await,
+    }
+}
+
+/// Counts a frame, and puts it into the slot; or drops it, for its `fault` or another.
+pub(super) async fn take_frame(session: &Session, frame: FrameMessage, fault: Option<FrameError>) {
     session.received.fetch_add(1, Ordering::AcqRel);
     session.service.telemetry.metrics.count_received(frame.payload.len());
     let configuration = session.configuration();
     let mode = session.mode();
     let mut trace = start_trace(session, &configuration, &frame, &mode);
-    if let Err(error) = check(session, &configuration, &frame) {
-        return session.say(session.drop_frame(Some(trace), frame.frame_id, &error)).await;
+    if let Err(error) = fault.map_or(Ok(()), Err).and_then(|()| check(session, &configuration, &frame)) {
+        return drop_frame(session, trace, frame.frame_id, error).await;
     }
     session.service.telemetry.take_picture(trace.trace_id(), &frame.payload);
     let frame = EncodedFrame {
@@ -81,10 +92,15 @@ async fn receive_frame(session: &Session, message: &Bytes) {
     let settings = Settings { result: configuration.result, limits: configuration.limits };
     trace.put(Stage::Receive, 0, trace.now());
     if let Some(old) = session.slot.put(WaitingFrame { frame, trace, mode, settings }) {
-        session.say(session.drop_frame(Some(old.trace), old.frame.id, &FrameError::Superseded)).await;
+        drop_frame(session, old.trace, old.frame.id, FrameError::Superseded).await;
     }
     // An idle session takes this frame before the next one, which may have come together with it, replaces it.
     tokio::task::yield_now().await;
+}
+
+async fn drop_frame(session: &Session, trace: FrameTrace, frame_id: u32, error: FrameError) {
+    session.drop_frame(Some(trace), &error);
+    session.leave(Note::Dropped { frame_id, error }).await;
 }
 
 fn start_trace(session: &Session, configuration: &Configuration, frame: &FrameMessage, mode: &Mode) -> FrameTrace {
@@ -133,33 +149,44 @@ fn check(session: &Session, configuration: &Configuration, frame: &FrameMessage)
 }
 
 async fn receive_text(session: &Session, text: &str, wanted_mode: &mut Option<Arc<Mode>>) {
+    if let Some(legacy) = &session.legacy {
+        return legacy::receive_text(session, legacy, text, wanted_mode).await;
+    }
     let received = epoch_micros();
     match serde_json::from_str(text) {
-        Ok(ClientMessage::Mode { mode }) => match session.configuration().modes.get(&mode) {
-            Ok(mode) => *wanted_mode = change_mode(session, Arc::clone(mode)).await,
-            Err(error) => complain(session, "unknown_mode", &error).await,
-        },
+        Ok(ClientMessage::Mode { mode }) => ask_for_mode(session, &mode, wanted_mode).await,
         Ok(ClientMessage::View { soft_edge, picture }) => session.set_view(ClientView { soft_edge, picture }),
         Ok(ClientMessage::Clock { sent }) => {
             if let Some(sent) = sent.as_f64() {
                 session.recorder.came(sent as u64);
             }
-            session.say(ServerMessage::Clock { sent, received, replied: epoch_micros() }.to_json()).await;
+            session.say(ServerMessage::Clock { sent, received, replied: epoch_micros() }).await;
         }
         Ok(ClientMessage::Paint(paint)) => session.recorder.paint(paint.frame_id, &paint.times()),
         Ok(ClientMessage::Stats) => {
             let (received, answered, dropped) = session.counts();
-            session.say(ServerMessage::Stats { received, answered, dropped }.to_json()).await;
+            session.say(ServerMessage::Stats { received, answered, dropped }).await;
         }
         Err(error) => complain(session, "bad_message", &format!("no message of segue.v2: {error}")).await,
     }
 }
 
+/// Takes the mode `name` over, now or when it is ready.
+pub(super) async fn ask_for_mode(session: &Session, name: &str, wanted_mode: &mut Option<Arc<Mode>>) {
+    match session.configuration().modes.get(name) {
+        Ok(mode) => *wanted_mode = change_mode(session, Arc::clone(mode)).await,
+        Err(error) => complain(session, "unknown_mode", &error).await,
+    }
+}
+
 /// Lists the modes, unless the client knows that list.
 pub(super) async fn say_modes(session: &Session) {
+    if session.legacy.is_some() {
+        return;
+    }
     let text = ServerMessage::Modes { modes: mode_entries(&session.configuration()) }.to_json();
     if session.is_news(&text) {
-        session.say(text).await;
+        session.note(text).await;
     }
 }
 
@@ -175,16 +202,16 @@ pub(super) async fn change_mode(session: &Session, mode: Arc<Mode>) -> Option<Ar
         *session.home() = None;
     }
     let (name, message) = (state.name(), state.message().to_owned());
-    session.say(ServerMessage::Mode { mode: &mode.name, index: mode.index, state: name, message }.to_json()).await;
+    session.say(ServerMessage::Mode { mode: &mode.name, index: mode.index, state: name, message }).await;
     matches!(state, ModeState::Loading).then_some(mode)
 }
 
-async fn complain(session: &Session, code: &str, error: &impl ToString) {
+pub(super) async fn complain(session: &Session, code: &str, error: &impl ToString) {
     // It may quote what the client sent, which may be long.
     let mut message = error.to_string();
     message.truncate(message.floor_char_boundary(COMPLAINT_LEN_BYTES));
     tracing::debug!(session = session.number, code, message, "Message refused");
-    session.say(ServerMessage::Error { code, message, recoverable: true }.to_json()).await;
+    session.say(ServerMessage::Error { code, message, recoverable: true }).await;
 }
 
 /// Says why the session ends, and leaves the end to the sending loop. A connection that is simply gone has nobody
@@ -204,7 +231,7 @@ async fn refuse(session: &Session, error: axum::Error) {
         }
         _gone => return,
     };
-    session.say(ServerMessage::Error { code, message, recoverable: false }.to_json()).await;
+    session.say(ServerMessage::Error { code, message, recoverable: false }).await;
     if session.notes.send(Note::Close(close, "see the error before this")).await.is_ok() {
         std::future::pending().await
     }

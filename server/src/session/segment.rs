@@ -35,7 +35,7 @@ pub(super) async fn run(session: &Session, answers: mpsc::Sender<Answer>) {
         trace.served_by(waiting.mode.served_by());
         let (result, trace) = match lease {
             Ok(lease) => {
-                let wanted = session.wanted(waiting.settings.result.format, lease.model().info.has_confidence);
+                let wanted = session.wanted(waiting.settings.result.format, &lease.model().info);
                 pipeline::run(lease, waiting.frame, trace, waiting.settings, wanted).await
             }
             Err(refused) => (Err(refused), Some(trace)),

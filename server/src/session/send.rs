@@ -7,11 +7,12 @@ use futures_util::{SinkExt, stream::SplitSink};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
-    Note, Session,
+    Note, ServerMessage, Session,
     protocol::{ResultHeader, result_message},
     segment::Answer,
 };
 use crate::{
+    model::Mode,
     pipeline::FrameError,
     telemetry::{FrameTrace, Outcome, Stage, epoch_micros},
 };
@@ -32,21 +33,16 @@ pub(super) async fn run(
     let mut stopped = std::pin::pin!(stopped(session));
     let mut is_stopping = false;
     loop {
-        // The trace of the result that is sent: it ends when the socket has taken it.
-        let mut sent = None;
-        let message = tokio::select! {
+        let Outgoing { before, message, sent } = tokio::select! {
             biased;
             Some(note) = notes.recv() => match note {
-                Note::Text(text) => Message::Text(text.into()),
-                Note::Close(code, reason) => close(code, reason),
+                Note::Text(text) => Message::Text(text.into()).into(),
+                Note::Dropped { frame_id, error } => dropped(session, &session.mode(), frame_id, &error),
+                Note::Close(code, reason) => close(code, reason).into(),
             },
-            Some(answer) = answers.recv() => {
-                let (message, trace) = finish(session, answer);
-                sent = trace;
-                message
-            }
+            Some(answer) = answers.recv() => finish(session, answer),
             () = std::future::ready(()), if is_stopping && session.is_settled() => {
-                close(close_code::AWAY, "the server is stopping")
+                close(close_code::AWAY, "the server is stopping").into()
             }
             () = &mut stopped, if !is_stopping => {
                 is_stopping = true;
@@ -55,7 +51,13 @@ pub(super) async fn run(
         };
         let patience = Duration::from_millis(session.configuration().limits.send_timeout_millis);
         let is_last = matches!(message, Message::Close(_));
-        match timeout(patience, sink.send(message)).await {
+        let sending = async {
+            if let Some(before) = before {
+                sink.feed(before).await?;
+            }
+            sink.send(message).await
+        };
+        match timeout(patience, sending).await {
             Ok(Ok(())) if is_last => return tokio::time::sleep(CLOSE_PATIENCE).await,
             Ok(Ok(())) => {
                 if let Some(mut trace) = sent {
@@ -78,18 +80,49 @@ async fn stopped(session: &Session) {
     tokio::time::sleep(STOP_GRACE).await;
 }
 
+/// What is sent in one go.
+struct Outgoing {
+    /// Comes first.
+    before: Option<Message>,
+    message: Message,
+    /// The trace of the result that is sent: it ends when the socket has taken it.
+    sent: Option<FrameTrace>,
+}
+
+impl From<Message> for Outgoing {
+    fn from(message: Message) -> Self {
+        Self { before: None, message, sent: None }
+    }
+}
+
+/// Says that a frame has no result.
+fn dropped(session: &Session, mode: &Mode, frame_id: u32, error: &FrameError) -> Outgoing {
+    let Some(legacy) = &session.legacy else {
+        let (reason, message) = (error.reason(), error.to_string());
+        return Message::Text(ServerMessage::Dropped { frame_id, reason, message }.to_json().into()).into();
+    };
+    let (told, answer) = legacy.dropped(frame_id, mode, error);
+    Outgoing { before: told.map(|text| Message::Text(text.into())), message: Message::Text(answer), sent: None }
+}
+
 /// Counts an answer, and puts it into a message. A result comes with its trace, which has not ended yet.
-fn finish(session: &Session, answer: Answer) -> (Message, Option<FrameTrace>) {
+fn finish(session: &Session, answer: Answer) -> Outgoing {
     let (mask, trace) = match (answer.result, answer.trace) {
         (Ok(mask), Some(trace)) => (mask, trace),
         (result, trace) => {
             let error = result.err().unwrap_or(FrameError::Internal);
             let trace_id = trace.as_ref().map(|trace| hex::encode(trace.trace_id())).unwrap_or_default();
             tracing::debug!(session = session.number, frame = answer.frame_id, trace_id, %error, "Frame dropped");
-            return (Message::Text(session.drop_frame(trace, answer.frame_id, &error).into()), None);
+            session.drop_frame(trace, &error);
+            return dropped(session, &answer.mode, answer.frame_id, &error);
         }
     };
     session.service.telemetry.metrics.count_sent(mask.payload_len_bytes());
+    session.answered.fetch_add(1, Ordering::AcqRel);
+    if let Some(legacy) = &session.legacy {
+        let text = legacy.segmentation(answer.frame_id, &answer.mode, &mask, &trace);
+        return Outgoing { before: None, message: Message::Text(text), sent: Some(trace) };
+    }
     let header = ResultHeader {
         mode_index: answer.mode.index,
         frame_id: answer.frame_id,
@@ -97,8 +130,8 @@ fn finish(session: &Session, answer: Answer) -> (Message, Option<FrameTrace>) {
         generation: trace.generation(),
         server_clock_micros: epoch_micros(),
     };
-    session.answered.fetch_add(1, Ordering::AcqRel);
-    (Message::Binary(result_message(header, mask, &trace)), Some(trace))
+    let message = Message::Binary(result_message(header, mask, &trace));
+    Outgoing { before: None, message, sent: Some(trace) }
 }
 
 fn close(code: u16, reason: &'static str) -> Message {
