@@ -31,12 +31,27 @@ describe('frames for two modes', () => {
     assert.deepEqual([first.result.frameId, second.result.frameId], [frameId, 1]);
   });
 
-  test('a frame that one of them drops is lost, once', async () => {
+  test('a frame that the session drops is lost', () => {
     const { one, other, pairs } = pairSet();
-    const lost = collect(pairs.lost);
+    const [lost, answered] = [collect(pairs.lost), collect(pairs.answered)];
     const { frameId } = pairs.sendFrame(encodedFrame(one.clock));
+    one.server.drop(frameId);
+    other.server.answer(1);
+    assert.deepEqual([lost, answered.length], [[frameId], 0]);
+  });
+
+  test('a frame that the rival drops is shown alone, whichever comes first', async () => {
+    const { one, other, pairs } = pairSet();
+    const early = pairs.sendFrame(encodedFrame(one.clock));
+    const late = pairs.sendFrame(encodedFrame(one.clock));
+    const decoded = next(one.session.resultDecoded);
+    one.server.answer(late.frameId);
+    await decoded;
+    const waited = next(pairs.answered);
+    other.server.drop(2);
+    assert.equal((await waited).first.result.frameId, late.frameId);
+    const { frameId } = early;
     other.server.drop(1);
-    assert.deepEqual(lost, [frameId]);
     const alone = next(pairs.answered);
     one.server.answer(frameId);
     assert.equal((await alone).second, null, 'its own mask is shown all the same');
@@ -62,13 +77,16 @@ describe('frames for two modes', () => {
     assert.equal((await alone).second, null);
   });
 
-  test('a rival that goes away takes nothing along', () => {
+  test('a rival that goes away takes nothing along', async () => {
     const { one, other, pairs } = pairSet();
     const lost = collect(pairs.lost);
     const { frameId } = pairs.sendFrame(encodedFrame(one.clock));
     other.server.hangUp();
-    assert.deepEqual(lost, [frameId]);
     assert.equal(pairs.wantsFrame, true);
+    const alone = next(pairs.answered);
+    one.server.answer(frameId);
+    assert.equal((await alone).second, null);
+    assert.deepEqual(lost, []);
   });
 });
 

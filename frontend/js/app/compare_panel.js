@@ -48,14 +48,15 @@ export class ComparePanel {
    * @param {Comparison | null} comparison
    */
   show(painted, comparison) {
-    const other = painted?.other ?? null;
-    for (const element of [this.#split, this.#first, this.#second, this.#agreement]) element.hidden = other === null;
-    if (!painted || !other) return;
-    const [first, second] = comparison?.medianMillis ?? [null, null];
+    const { rival } = this.#stream.state;
+    // Now and then one of them has no answer to a frame: that is no reason to flicker.
+    const isOn = painted !== null && rival?.state === 'ready' && (comparison?.agreement ?? null) !== null;
+    for (const element of [this.#split, this.#first, this.#second, this.#agreement]) element.hidden = !isOn;
+    if (!painted || !rival || !comparison || comparison.agreement === null) return;
+    const [first, second] = comparison.medianMillis;
     setText(this.#first, inWords(painted.mode.name, first));
-    setText(this.#second, inWords(other.mode.name, second));
-    const agreement = comparison?.agreement ?? null;
-    setText(this.#agreement, agreement === null ? 'comparing' : `${(100 * agreement).toFixed(1)} % agree`);
+    setText(this.#second, inWords(rival.mode, second));
+    setText(this.#agreement, `${(100 * comparison.agreement).toFixed(1)} % agree`);
   }
 
   #apply() {

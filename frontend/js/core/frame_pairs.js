@@ -41,7 +41,7 @@ export class FramePairs {
     this.#forward(session);
     session.resultDecoded.subscribe((decoded) => this.#takeFirst(decoded));
     session.frameDropped.subscribe(({ frameId }) => this.#lose(frameId));
-    session.changed.subscribe(() => !session.isOpen && this.#forget());
+    session.changed.subscribe(() => !session.isOpen && [...this.#pairs.keys()].forEach((frameId) => this.#lose(frameId)));
   }
 
   get limits() {
@@ -58,7 +58,7 @@ export class FramePairs {
    */
   setRival(rival, isReady = () => true) {
     this.#unsubscribeRival();
-    this.#forget();
+    this.#answerAllAlone();
     this.#rival = rival;
     this.#isRivalReady = isReady;
     if (!rival) return;
@@ -67,10 +67,9 @@ export class FramePairs {
       rival.resultDecoded.subscribe((decoded) => this.#takeSecond(decoded)),
       rival.frameDropped.subscribe(({ frameId }) => {
         const first = this.#frameIdByRivals.get(frameId);
-        if (first !== undefined) this.#lose(first);
+        if (first !== undefined) this.#answerAlone(first);
       }),
-      // What it was sent is not answered any more.
-      rival.changed.subscribe(() => !rival.isOpen && this.#forget()),
+      rival.changed.subscribe(() => !rival.isOpen && this.#answerAllAlone()),
     ];
     this.#unsubscribeRival = () => subscriptions.forEach((unsubscribe) => unsubscribe());
   }
@@ -123,6 +122,18 @@ export class FramePairs {
     this.answered.emit({ first: pair.first, second: pair.second });
   }
 
+  /** @param {number} frameId The rival has no answer to it. */
+  #answerAlone(frameId) {
+    const pair = this.#pairs.get(frameId);
+    if (!pair) return;
+    this.#remove(frameId, pair);
+    if (pair.first) this.answered.emit({ first: pair.first, second: null });
+  }
+
+  #answerAllAlone() {
+    for (const frameId of [...this.#pairs.keys()]) this.#answerAlone(frameId);
+  }
+
   /** @param {number} frameId */
   #lose(frameId) {
     const pair = this.#pairs.get(frameId);
@@ -137,12 +148,5 @@ export class FramePairs {
   #remove(frameId, pair) {
     this.#pairs.delete(frameId);
     this.#frameIdByRivals.delete(pair.rivalFrameId);
-  }
-
-  #forget() {
-    const frameIds = [...this.#pairs.keys()];
-    this.#pairs.clear();
-    this.#frameIdByRivals.clear();
-    for (const frameId of frameIds) this.lost.emit(frameId);
   }
 }
