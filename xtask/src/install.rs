@@ -10,6 +10,7 @@ use crate::command::{is_installed, root, run, tool};
 const TYPOS: &str = "typos==1.52.0";
 
 const COLLECTOR: &str = "rotel==0.0.1a15";
+const EXAMPLE_PACKAGE: &str = "websockets==15.0.1";
 const TRACE_STORE: &str = "arize-phoenix==20.26.1";
 
 /// Programs that the tests run, and Debian's package of each.
@@ -132,6 +133,18 @@ pub(crate) fn trace_store() -> Result<PathBuf> {
     let environment = root().join("target/tools/phoenix");
     let program = environment.join("bin/phoenix");
     install_python_package(&environment, TRACE_STORE, || program.exists().then(|| program.clone()))
+}
+
+/// A Python with what the example client imports, in the target directory; its path. `None` where there is none: then the
+/// scenario that runs the example says that it is skipped.
+pub(crate) fn example_python() -> Option<PathBuf> {
+    let environment = root().join("target/tools/websockets");
+    let python = environment.join("bin/python");
+    let installed = install_python_package(&environment, EXAMPLE_PACKAGE, || {
+        let imports = tool(&python).args(["-c", "import websockets.sync.client"]).output();
+        imports.is_ok_and(|output| output.status.success()).then(|| python.clone())
+    });
+    installed.inspect_err(|error| eprintln!("SKIPPED: the example client in Python: {error:#}")).ok()
 }
 
 /// Installs `package` into an environment of its own, unless `program` finds it there.

@@ -113,8 +113,12 @@ fn program() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// `SEGUE_TEST_DATA` is named from here; tests run elsewhere. With them runs the collector, where there is one.
+/// `SEGUE_TEST_DATA` is named from here; tests run elsewhere. With them run the collector and the example in Python, where
+/// they can.
 fn with_surroundings(command: &mut Command) -> Result<&mut Command> {
+    if let Some(python) = install::example_python() {
+        command.env("SEGUE_PYTHON", python);
+    }
     if let Some(collector) = install::collector() {
         command.env("SEGUE_COLLECTOR", collector);
     }
