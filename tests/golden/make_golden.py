@@ -189,9 +189,9 @@ MODES = [
 
 def messages():
     server = {
-        "hello": {"type": "hello", "session": "s-1", "version": "0.1.0", "generation": 7, "mode": "fast", "modes": MODES,
-                  "limits": LIMITS},
-        "limits": {"type": "limits", "generation": 8, **LIMITS, "jpeg_quality": 70},
+        "hello": {"type": "hello", "session": "s-1", "version": "0.1.0", "generation": 7, "profile": "default",
+                  "mode": "fast", "modes": MODES, "limits": LIMITS},
+        "limits": {"type": "limits", "generation": 8, "profile": "lan", **LIMITS, "jpeg_quality": 70},
         "mode_loading": {"type": "mode", "mode": "balanced", "index": 1, "state": "loading", "message": ""},
         "mode_ready": {"type": "mode", "mode": "balanced", "index": 1, "state": "ready", "message": ""},
         "mode_unavailable": {"type": "mode", "mode": "sota", "index": 7, "state": "unavailable",

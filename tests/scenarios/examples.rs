@@ -1,4 +1,5 @@
-//! The backends in C and C++ are built as their comments say, keep the contract, and give the masks that they promise.
+//! The backends in C and C++ are built as their comments say, keep the contract, and give the masks that they promise. The
+//! client in Python prints what its comment promises.
 #![allow(unsafe_code, reason = "a plugin's file is opened here to be run through the contract")]
 
 use std::{
@@ -9,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use segue_testkit::{ModelUnderTest, Report, check};
-use segue_tests::{Client, Decoded, Lab, jpeg};
+use segue_tests::{Client, Decoded, Lab, built, jpeg};
 use serde_json::json;
 
 const GREEN_SCREEN: &str = "examples/green-screen/green_screen.c";
@@ -106,5 +107,38 @@ async fn the_example_in_cpp_tells_what_is_in_focus() -> Result<()> {
     assert!((0.45..0.55).contains(&mask.share(1)), "{} of the picture is sharp", mask.share(1));
     let (inside, edge) = (at(&mask.confidence, &mask, (300, 90)), at(&mask.confidence, &mask, (161, 90)));
     assert!(inside > edge, "it is surer far from the edge ({inside}) than at it ({edge})");
+    Ok(())
+}
+
+#[test]
+fn the_example_in_python_prints_the_share_of_each_class() -> Result<()> {
+    // A Python that has the package `websockets`; `cargo xtask test` makes one.
+    let Some(python) = std::env::var_os("SEGUE_PYTHON") else {
+        eprintln!("SKIPPED: the example client in Python: SEGUE_PYTHON names none");
+        return Ok(());
+    };
+    let lab = Lab::install(&built("libbrightness.so")?, "brightness", "threshold = 100")?;
+    // Whatever sessions begin with, the example wants masks.
+    lab.profile("[result]\nformat = \"picture\"")?;
+    let server = lab.serve()?;
+    let run = |places: &[PathBuf]| {
+        let mut command = Command::new(&python);
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/python/client.py"));
+        command.arg(format!("ws://{}/ws", server.address())).args(places).output()
+    };
+    let frames = lab.path("frames");
+    fs::create_dir(&frames)?;
+    for (name, bright) in [("1.jpg", 240), ("2.jpg", 80), ("3.jpg", 320)] {
+        fs::write(frames.join(name), jpeg(320, 16, |x, _| if x < bright { [220; 3] } else { [20; 3] })?)?;
+    }
+    let done = run(&[frames.clone(), frames.join("2.jpg")])?;
+    ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let lines =
+        ["1.jpg {'bright': 0.75, 'dark': 0.25}", "2.jpg {'bright': 0.25, 'dark': 0.75}", "3.jpg {'bright': 1.0}"];
+    assert_eq!(String::from_utf8(done.stdout)?.lines().collect::<Vec<_>>(), [&lines[..], &lines[1..2]].concat());
+    fs::write(frames.join("2.jpg"), "no picture")?;
+    let refused = run(&[frames])?;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    ensure!(refused.status.code() == Some(1) && said.contains("2.jpg: the picture can't be decoded"), "{said}");
     Ok(())
 }

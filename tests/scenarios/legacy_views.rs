@@ -21,7 +21,7 @@ fn lab() -> Result<Lab> {
 /// Dark and bright, a wide stripe each.
 fn picture() -> Result<Vec<u8>> {
     jpeg(WIDTH_PX as u16, HEIGHT_PX as u16, |x, y| match is_bright(x.into(), y.into()) {
-        true => [230, 200, 160],
+        true => [120, 130, 200],
         false => [90, 60, 40],
     })
 }
@@ -93,7 +93,8 @@ fn compare(view: &str, opacity: f64, shown: [bool; 2], before: &Pixels, drawn: &
             };
             let now = drawn.at(at, y).map(f64::from);
             let far = (luma(now) - luma(expected)).abs();
-            ensure!(far < 6.0, "{view} {x},{y}: {now:?} in place of {expected:?}");
+            // Colours have half the resolution, and run over edges a little.
+            ensure!(far < 12.0, "{view} {x},{y}: {now:?} in place of {expected:?}");
             let is_inside = (24..136).contains(&(x % 160)) && (24..156).contains(&(y % 180));
             let worst = now.iter().zip(expected).map(|(now, expected)| (now - expected).abs()).fold(0.0, f64::max);
             ensure!(!is_inside || worst < 4.0, "{view} {x},{y}: {now:?} in place of {expected:?}");

@@ -50,6 +50,17 @@ async fn whoever_holds_the_token_switches_profiles_live() -> Result<()> {
     assert_eq!((status, &answer["code"]), (422, &json!("rejected")));
     let fault = profiles.without_place(answer["attempt"]["faults"][0].as_str().unwrap_or_default());
     assert_snapshot!(fault, @"profiles/mine.toml:3: capture.jpeg_quality: 400 is out of range; write 1 to 100");
+    // The same profile under another name: clients are told its name.
+    profiles.write("twin", profiles.text("lan")?)?;
+    assert_eq!(switch(&server, TOKEN, "{\"profile\":\"twin\"}")?.1["generation"], 3);
+    let limits = client.text_of("limits").await?;
+    assert_eq!(
+        (&limits["generation"], &limits["profile"], &limits["jpeg_quality"]),
+        (&json!(3), &json!("twin"), &json!(70))
+    );
+    assert_eq!(Client::connect(server.address()).await?.hello["profile"], "twin");
+    assert_eq!(switch(&server, TOKEN, "{\"profile\":\"lan\"}")?.0, 200);
+    assert_eq!(client.text_of("limits").await?["profile"], "lan");
     // The files in force are as good as before.
     assert_eq!(server.reloads()?["last_reload_successful"], true);
     let (status, receipt) = document(server.post_as(TOKEN, "/v1/admin/reload", "")?)?;

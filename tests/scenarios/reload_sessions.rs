@@ -25,7 +25,7 @@ async fn changed_limits_reach_every_session() -> Result<()> {
     for client in &mut clients {
         let limits = client.text_of("limits").await?;
         let expected = json!({
-            "type": "limits", "generation": 2, "jpeg_quality": 41, "max_dimension_px": 320, "max_in_flight": 2,
+            "type": "limits", "generation": 2, "profile": "default", "jpeg_quality": 41, "max_dimension_px": 320, "max_in_flight": 2,
             "min_frame_interval_millis": 33,
         });
         assert_eq!(limits, expected);

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, ensure};
+use turbojpeg::{Image, PixelFormat, Subsamp};
 
 /// A JPEG of a smooth gradient.
 pub fn gradient_jpeg(width: u16, height: u16) -> Result<Vec<u8>> {
@@ -13,9 +14,9 @@ pub fn gradient_jpeg(width: u16, height: u16) -> Result<Vec<u8>> {
 pub fn jpeg(width: u16, height: u16, pixel: impl Fn(u16, u16) -> [u8; 3]) -> Result<Vec<u8>> {
     let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
     let pixels: Vec<u8> = places.flat_map(|(x, y)| pixel(x, y)).collect();
-    let mut jpeg = Vec::new();
-    jpeg_encoder::Encoder::new(&mut jpeg, 60).encode(&pixels, width, height, jpeg_encoder::ColorType::Rgb)?;
-    Ok(jpeg)
+    let (width, height) = (width.into(), height.into());
+    let image = Image { pixels: &pixels[..], width, pitch: 3 * width, height, format: PixelFormat::RGB };
+    Ok(turbojpeg::compress(image, 60, Subsamp::Sub2x2)?.to_vec())
 }
 
 /// The folder of real media, `SEGUE_TEST_DATA`. Says loudly what is skipped without it.

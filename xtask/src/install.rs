@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::command::{is_installed, root, run, tool};
 
@@ -10,6 +10,7 @@ use crate::command::{is_installed, root, run, tool};
 const TYPOS: &str = "typos==1.52.0";
 
 const COLLECTOR: &str = "rotel==0.0.1a15";
+const EXAMPLE_PACKAGE: &str = "websockets==15.0.1";
 const TRACE_STORE: &str = "arize-phoenix==20.26.1";
 
 /// Programs that the tests run, and Debian's package of each.
@@ -18,6 +19,34 @@ const PROGRAMS: [(&str, &str); 4] = [("chromium", "chromium"), ("ffmpeg", "ffmpe
 /// Chromium, ffmpeg, Vim and a C++ compiler, from Debian's packages.
 pub(crate) fn debian_packages() -> Result<()> {
     programs(&PROGRAMS, "the tests drive a browser, cut clips, edit profiles and build plugins with them")
+}
+
+/// What libjpeg-turbo, which the server writes JPEG with, is built by: CMake, and an assembler where there is such a one.
+const BUILD_TOOLS: [(&str, &str); 2] = [("cmake", "cmake"), ("nasm", "nasm")];
+
+/// Those that this machine wants.
+fn build_tools() -> &'static [(&'static str, &'static str)] {
+    if cfg!(target_arch = "x86_64") { &BUILD_TOOLS } else { &BUILD_TOOLS[..1] }
+}
+
+/// Says what is missing that the server is built by.
+pub(crate) fn check_build_tools() -> Result<()> {
+    let missing: Vec<_> =
+        build_tools().iter().filter(|(program, _)| !is_there(program)).map(|&(_, package)| package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "not installed: {}. CMake and NASM build libjpeg-turbo, which the server writes pictures with. Debian and Ubuntu: \
+         apt-get install {names}; Fedora: dnf install {names}; macOS: brew install {names}",
+        missing.join(", "),
+        names = missing.join(" ")
+    )
+}
+
+/// Installs what is missing that the server is built by, from Debian's packages.
+pub(crate) fn debian_build_tools() -> Result<()> {
+    programs(build_tools(), "libjpeg-turbo, which the server writes pictures with, is built by them")
 }
 
 /// Prometheus, and promtool with it, from Debian's packages.
@@ -104,6 +133,18 @@ pub(crate) fn trace_store() -> Result<PathBuf> {
     let environment = root().join("target/tools/phoenix");
     let program = environment.join("bin/phoenix");
     install_python_package(&environment, TRACE_STORE, || program.exists().then(|| program.clone()))
+}
+
+/// A Python with what the example client imports, in the target directory; its path. `None` where there is none: then the
+/// scenario that runs the example says that it is skipped.
+pub(crate) fn example_python() -> Option<PathBuf> {
+    let environment = root().join("target/tools/websockets");
+    let python = environment.join("bin/python");
+    let installed = install_python_package(&environment, EXAMPLE_PACKAGE, || {
+        let imports = tool(&python).args(["-c", "import websockets.sync.client"]).output();
+        imports.is_ok_and(|output| output.status.success()).then(|| python.clone())
+    });
+    installed.inspect_err(|error| eprintln!("SKIPPED: the example client in Python: {error:#}")).ok()
 }
 
 /// Installs `package` into an environment of its own, unless `program` finds it there.

@@ -66,6 +66,8 @@ pub(crate) fn run_steps(all: bool, names: &[String]) -> Result<()> {
         [] => all || step.tier == Tier::First,
         names => names.iter().any(|name| name == step.name),
     };
+    // Nearly every step compiles the server.
+    install::debian_build_tools()?;
     let mut times = Vec::new();
     for step in STEPS.into_iter().filter(is_wanted) {
         println!("\n== {} ==", step.name);
@@ -111,8 +113,12 @@ fn program() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// `SEGUE_TEST_DATA` is named from here; tests run elsewhere. With them runs the collector, where there is one.
+/// `SEGUE_TEST_DATA` is named from here; tests run elsewhere. With them run the collector and the example in Python, where
+/// they can.
 fn with_surroundings(command: &mut Command) -> Result<&mut Command> {
+    if let Some(python) = install::example_python() {
+        command.env("SEGUE_PYTHON", python);
+    }
     if let Some(collector) = install::collector() {
         command.env("SEGUE_COLLECTOR", collector);
     }

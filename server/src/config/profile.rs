@@ -372,7 +372,7 @@ pub enum OtlpProtocol {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct SecuritySettings {
-    /// Origins of other pages that may open sessions; "*" lets every page.
+    /// Origins of other pages that may open sessions; "*" lets every page, "null" files. Those of localhost always may.
     #[garde(skip)]
     pub allowed_origins: Vec<String>,
     /// What opens the admin API: at least 16 characters, or `sha256:` and the token's hash. Empty keeps it shut.

@@ -9,6 +9,7 @@
 mod decode;
 mod encode;
 mod frame;
+mod jpeg;
 mod jpeg_header;
 mod look;
 mod picture;
@@ -16,9 +17,9 @@ mod picture;
 use std::sync::Arc;
 
 pub use frame::{Accepts, EncodedFrame, EncodedMask, Frame, FrameError, Mask, Wanted};
+pub use jpeg::{JpegEncoder, blank_jpeg};
 pub use jpeg_header::is_whole_jpeg;
 pub use look::{ClassName, ClassSet, Drawing, Look, OutputView, View, read_classes, read_opacity};
-pub use picture::blank_jpeg;
 
 use crate::{
     config::{LimitSettings, ResultSettings},

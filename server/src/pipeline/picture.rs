@@ -11,6 +11,7 @@ use fast_image_resize::{
 use super::{
     encode::runs,
     frame::{Frame, FrameError, Mask},
+    jpeg::JpegEncoder,
     look::{ClassSet, Look, View},
 };
 use crate::plugin_host::InstanceInfo;
@@ -27,6 +28,7 @@ pub(super) struct Painter {
     wide: Vec<u8>,
     /// Which pixels of a row are outline.
     is_line: Vec<bool>,
+    jpeg: JpegEncoder,
 }
 
 impl Painter {
@@ -53,10 +55,7 @@ impl Painter {
             }
         }
         let picture = if look.view == View::SideBySide { &self.wide } else { &self.picture };
-        let size = |px: u32| u16::try_from(px).map_err(|error| FrameError::Unencodable(error.to_string()));
-        jpeg_encoder::Encoder::new(out, quality)
-            .encode(picture, size(width_px)?, size(mask.height_px)?, jpeg_encoder::ColorType::Rgb)
-            .map_err(|error| FrameError::Unencodable(error.to_string()))?;
+        self.jpeg.encode(picture, width_px, quality, out)?;
         Ok(drawn_classes(mask.labels, &colours))
     }
 
@@ -88,14 +87,6 @@ impl Painter {
             fill(right, labels, colours, opacity);
         }
     }
-}
-
-/// The smallest JPEG that is a picture: all black.
-pub fn blank_jpeg() -> Vec<u8> {
-    let mut jpeg = Vec::new();
-    // A buffer of the right length can be encoded.
-    let _ = jpeg_encoder::Encoder::new(&mut jpeg, 60).encode(&[0; 3 * 256], 16, 16, jpeg_encoder::ColorType::Rgb);
-    jpeg
 }
 
 /// The colour of each class that is drawn.

@@ -17,11 +17,11 @@ use crate::{
 pub(super) async fn adopt(session: &Session, new: Arc<Configuration>, wanted: &mut Option<Arc<Mode>>) {
     let old = session.replace_configuration(Arc::clone(&new));
     let limits = Limits::from(new.capture);
-    if limits != Limits::from(old.capture) {
+    if limits != Limits::from(old.capture) || new.profile != old.profile {
         if new.capture.max_in_flight < old.capture.max_in_flight {
             session.forgive(old.capture.max_in_flight);
         }
-        session.say(ServerMessage::Limits { generation: new.generation, limits }).await;
+        session.say(ServerMessage::Limits { generation: new.generation, profile: &new.profile, limits }).await;
     }
     if new.modes.are_the_same_as(&old.modes) {
         return;

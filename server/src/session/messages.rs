@@ -80,6 +80,8 @@ pub enum ServerMessage<'a> {
         version: &'a str,
         /// The configuration in force.
         generation: u32,
+        /// Name of the profile in force.
+        profile: &'a str,
         /// The session's mode.
         mode: &'a str,
         /// All modes.
@@ -87,10 +89,12 @@ pub enum ServerMessage<'a> {
         /// What the client is to keep to.
         limits: Limits,
     },
-    /// What clients are to keep to changed.
+    /// What clients are to keep to changed, or the profile that says it.
     Limits {
         /// The configuration in force.
         generation: u32,
+        /// Name of the profile in force.
+        profile: &'a str,
         /// What the client is to keep to from now on.
         #[serde(flatten)]
         limits: Limits,

@@ -228,6 +228,7 @@ impl Session {
             session: id,
             version: env!("CARGO_PKG_VERSION"),
             generation: configuration.generation,
+            profile: &configuration.profile,
             mode: &self.mode().name,
             modes,
             limits: configuration.capture.into(),

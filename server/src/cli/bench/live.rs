@@ -18,6 +18,7 @@ use tokio_tungstenite::{
 use crate::{
     cli::Failure,
     model::Places,
+    pipeline::JpegEncoder,
     session::protocol::{FRAME_HEADER_LEN_BYTES, RESULT_HEADER_LEN_BYTES, SUBPROTOCOL},
 };
 
@@ -193,8 +194,7 @@ pub(super) fn test_picture(width: u16, height: u16) -> Result<Vec<u8>, Failure> 
     let pixel = |x: u16, y: u16| [(x % 256) as u8, (y % 256) as u8, ((x ^ y) % 256) as u8];
     let pixels: Vec<u8> = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();
     let mut jpeg = Vec::new();
-    let encoder = jpeg_encoder::Encoder::new(&mut jpeg, 50);
-    encoder.encode(&pixels, width, height, jpeg_encoder::ColorType::Rgb).map_err(Failure::does_not_hold)?;
+    JpegEncoder::default().encode(&pixels, width.into(), 50, &mut jpeg).map_err(Failure::does_not_hold)?;
     Ok(jpeg)
 }
 
