@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     command::{output, root, run, tool},
-    install::check_build_tools,
+    install::server_build_tools,
 };
 
 /// How to build.
@@ -25,7 +25,7 @@ pub(crate) enum Profile {
 /// Builds; the path of the program. The plugins are in `plugins/` beside it; examples and the tests' own plugins,
 /// which only [`Profile::Dev`] builds, stay where cargo puts them.
 pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
-    check_build_tools()?;
+    server_build_tools()?;
     let metadata: Value =
         serde_json::from_str(&output(tool("cargo").args(["metadata", "--no-deps", "--format-version=1"]))?)?;
     let (plugins, others): (Vec<_>, Vec<_>) = plugin_crates(&metadata).into_iter().partition(|plugin| plugin.is_served);

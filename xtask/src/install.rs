@@ -29,24 +29,27 @@ fn build_tools() -> &'static [(&'static str, &'static str)] {
     if cfg!(target_arch = "x86_64") { &BUILD_TOOLS } else { &BUILD_TOOLS[..1] }
 }
 
-/// Says what is missing that the server is built by.
-pub(crate) fn check_build_tools() -> Result<()> {
+/// Makes sure of what the server is built by: whoever may install it has it installed, others are told what is missing.
+pub(crate) fn server_build_tools() -> Result<()> {
     let missing: Vec<_> =
         build_tools().iter().filter(|(program, _)| !is_there(program)).map(|&(_, package)| package).collect();
     if missing.is_empty() {
         return Ok(());
     }
+    if is_root() && is_there("apt-get") {
+        return programs(build_tools(), "libjpeg-turbo, which the server writes pictures with, is built by them");
+    }
     bail!(
         "not installed: {}. CMake and NASM build libjpeg-turbo, which the server writes pictures with. Debian and Ubuntu: \
-         apt-get install {names}; Fedora: dnf install {names}; macOS: brew install {names}",
+         sudo apt-get install {names}; Fedora: sudo dnf install {names}; macOS: brew install {names}",
         missing.join(", "),
         names = missing.join(" ")
     )
 }
 
-/// Installs what is missing that the server is built by, from Debian's packages.
-pub(crate) fn debian_build_tools() -> Result<()> {
-    programs(build_tools(), "libjpeg-turbo, which the server writes pictures with, is built by them")
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 /// Prometheus, and promtool with it, from Debian's packages.

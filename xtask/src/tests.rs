@@ -67,7 +67,7 @@ pub(crate) fn run_steps(all: bool, names: &[String]) -> Result<()> {
         names => names.iter().any(|name| name == step.name),
     };
     // Nearly every step compiles the server.
-    install::debian_build_tools()?;
+    install::server_build_tools()?;
     let mut times = Vec::new();
     for step in STEPS.into_iter().filter(is_wanted) {
         println!("\n== {} ==", step.name);
