@@ -290,17 +290,26 @@ async fn frames_that_give_way_show_the_last_picture_and_those_that_expire_themse
     let folder = tempfile::tempdir()?;
     let gate = folder.path().join("gate");
     let lab = misbehaving(&format!("gate = {:?}", gate.to_string_lossy()))?;
-    let server = lab.serve_with(&["--set", "limits.max_age_millis=300"])?;
+    lab.profile("")?;
+    let server = lab.serve()?;
     let mut client = LegacyClient::connect(server.address()).await?;
     let (waits, other) = (gradient_jpeg(104, 48)?, gradient_jpeg(64, 48)?);
     client.frame(1, &waits).await?;
     server.log_until("Waits at the gate")?;
+    lab.profile("[limits]\nmax_age_millis = 1")?;
+    server.applied(2)?;
     // Nothing was drawn yet: the frame itself is all there is to show.
     client.frame(2, &other).await?;
     client.frame(3, &waits).await?;
     let superseded = client.next_of("segmentation").await?;
     assert_eq!((&superseded["timestamp"], &superseded["data"]), (&json!(2), &base64(&other)));
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    // So many questions and answers take longer than a millisecond.
+    for _ in 0..200 {
+        client.text(json!({"type": "get_stats"})).await?;
+        client.next_of("stats").await?;
+    }
+    lab.profile("")?;
+    server.applied(3)?;
     fs::write(&gate, "")?;
     let drawn = client.next_of("segmentation").await?;
     assert_eq!(drawn["timestamp"], 1);

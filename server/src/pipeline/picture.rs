@@ -16,6 +16,9 @@ use super::{
 };
 use crate::plugin_host::InstanceInfo;
 
+/// Opacities and shares are whole numbers of this many parts.
+const ONE: u32 = 1 << 16;
+
 /// An outline is a pixel wide for every so many pixels of the mask's width.
 const WIDTH_PER_LINE_PX: usize = 320;
 
@@ -127,9 +130,8 @@ fn each_run(picture: &mut [u8], labels: &[u8], colours: &Colours, mut paint: imp
     }
 }
 
-/// `picture * (1 - opacity) + colour * opacity`, rounded; in 65,536ths.
+/// `picture * (1 - opacity) + colour * opacity`, rounded; the opacity in 65,536 steps.
 fn fill(picture: &mut [u8], labels: &[u8], colours: &Colours, opacity: f64) {
-    const ONE: u32 = 1 << 16;
     let of_colour = (opacity * f64::from(ONE)).round() as u32;
     each_run(picture, labels, colours, |pixels, colour| {
         let added = colour.map(|part| u32::from(part) * of_colour + ONE / 2);
@@ -181,21 +183,21 @@ fn blend(picture: &mut [u8], labels: &[u8], colours: &Colours) {
     });
 }
 
-/// What share of a pixel's span each of its parts lacks, with the hue (of HSV) of this colour; `None` for greys, which have
-/// no hue.
-fn shares_of_hue(colour: [u8; 3]) -> Option<[f32; 3]> {
-    let [red, green, blue] = colour.map(f32::from);
+/// What share of a pixel's span each of its parts lacks, with the hue (of HSV) of this colour, of [`ONE`]; `None` for
+/// greys, which have no hue.
+fn shares_of_hue(colour: [u8; 3]) -> Option<[u32; 3]> {
+    let [red, green, blue] = colour.map(u32::from);
     let (high, low) = (red.max(green).max(blue), red.min(green).min(blue));
     let span = high - low;
-    (span > 0.0).then(|| [red, green, blue].map(|part| (high - part) / span))
+    (span > 0).then(|| [red, green, blue].map(|part| ((high - part) * ONE + span / 2) / span))
 }
 
 /// The pixel's saturation and value (of HSV), with another hue.
-fn with_hue(pixel: [u8; 3], shares: [f32; 3]) -> [u8; 3] {
+fn with_hue(pixel: [u8; 3], shares: [u32; 3]) -> [u8; 3] {
     let [red, green, blue] = pixel;
-    let high = f32::from(red.max(green).max(blue));
-    let span = high - f32::from(red.min(green).min(blue));
-    shares.map(|share| (high - span * share).round() as u8)
+    let high = red.max(green).max(blue);
+    let span = u32::from(high - red.min(green).min(blue));
+    shares.map(|share| high - ((span * share + ONE / 2) >> 16) as u8)
 }
 
 #[cfg(test)]
