@@ -4,7 +4,7 @@ import { Studio } from './support/studio.mjs';
 
 const PAINTERS = ['webgl2', '2d'];
 const VIEWS = ['filled', 'contour', 'side-by-side', 'blend', 'cut-out'];
-/** How far a painter may be from the rules, in 255ths. */
+/** How far a painter may be from the rules, in parts of 255. */
 const NEAR = { webgl2: 1, '2d': 2 };
 /** The same where the mask is stretched: its parts are rounded on the way, and a canvas stretches in 16 steps each way. */
 const NEAR_STRETCHED = { webgl2: 2, '2d': 32 };

@@ -118,7 +118,7 @@ export class Easel {
     return pixels;
   }
 
-  /** How far the painted scene is from the right one, in 255ths, at its worst pixel. */
+  /** How far the painted scene is from the right one, in parts of 255, at its worst pixel. */
   async distance(scene) {
     return farthest(await this.paint(scene), expectedOf(scene));
   }

@@ -5,7 +5,7 @@
  * A result is premultiplied red, green, blue and alpha, 0 to 255.
  */
 
-/** How much of a class there is where the model is this sure: a soft step, in 255ths. */
+/** How much of a class there is where the model is this sure: a soft step, in parts of 255. */
 function softness(confidence) {
   const t = Math.min(1, Math.max(0, (confidence - 90) / 110));
   return Math.round(255 * t * t * (3 - 2 * t)) / 255;
