@@ -69,7 +69,7 @@ function inWords(before, oldFrames, after, youngFrames, total) {
 function headOf(before, after) {
   const head = document.createElement('thead');
   const groups = document.createElement('tr');
-  groups.append(part('th', ''));
+  groups.append(document.createElement('td'));
   for (const title of [`Before: ${before ?? '–'}`, `After: ${after ?? '–'}`, 'Difference']) {
     const cell = part('th', 'group span', title);
     cell.setAttribute('colspan', '3');

@@ -17,6 +17,8 @@ export function waterfallOf(trace) {
   for (const [title, className] of [['Stage', ''], ['', 'track'], ['Start', 'started'], ['Took', 'took'], ['Share', 'share']]) {
     const cell = part('th', className, title);
     cell.setAttribute('scope', 'col');
+    // The bars are hidden from screen readers, and what is above them, too.
+    if (title === '') cell.setAttribute('aria-hidden', 'true');
     titles.append(cell);
   }
   head.append(titles);
