@@ -2,10 +2,11 @@
 
 use std::fs;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use segue_tests::{
     Client, Lab, LegacyClient, Profiles, Server, built, clip_frames, gradient_jpeg, legacy_frame, legacy_picture,
+    test_data,
 };
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -24,9 +25,23 @@ fn base64(bytes: &[u8]) -> Value {
     json!(BASE64_STANDARD.encode(bytes))
 }
 
-fn frames_of(server: &Server, outcome: &str, reason: &str) -> Result<u64> {
+/// How many frames were dropped for `reason`, or answered when it is empty.
+fn frames_of(server: &Server, reason: &str) -> Result<u64> {
+    let outcome = if reason.is_empty() { "answered" } else { "dropped" };
     let name = format!("segue_frames_total{{mode=\"fast\",outcome=\"{outcome}\",reason=\"{reason}\"}}");
     Ok(server.metric(&name).unwrap_or_default())
+}
+
+/// Waits until so many frames are counted for each reason: an answered one is, once its socket has taken the answer.
+fn counted(server: &Server, expected: &[(&str, u64)]) -> Result<()> {
+    let now =
+        || expected.iter().map(|&(reason, _)| Ok((reason, frames_of(server, reason)?))).collect::<Result<Vec<_>>>();
+    for _ in 0..1000 {
+        if now()? == expected {
+            return Ok(());
+        }
+    }
+    bail!("{:?} in place of {expected:?}", now()?)
 }
 
 #[tokio::test]
@@ -79,21 +94,27 @@ async fn a_whole_conversation() -> Result<()> {
 #[tokio::test]
 async fn a_person_is_a_person() -> Result<()> {
     let Some(frames) = clip_frames("walk.mkv", 25, 3)? else { return Ok(()) };
-    let server = Server::start(&[])?;
+    let data = test_data("labels of DeepLab").context("there are frames, and no data")?;
+    let lab = Lab::beside_the_default("")?;
+    lab.add_plugin(&built("plugins/libdeeplab.so")?, "libdeeplab.so")?;
+    let weights = data.join("weights/deeplabv3-mobilenet-v2-voc/deeplabv3_mnv2_voc.f16.safetensors");
+    fs::copy(weights, lab.path("models/own.safetensors"))?;
+    let entry = "labels = \"voc\"\ndefault_variant = \"own\"\n[settings]\narchitecture = \"mobilenet-v2\"\nsquare = true\n\
+                 [variants.own]\nfile = \"own.safetensors\"\n";
+    lab.model("own", "deeplab", entry)?;
+    lab.profile("[modes.own]\nmodel = \"own\"\nthreads = 2\n")?;
+    let server = lab.serve()?;
     let mut client = LegacyClient::connect(server.address()).await?;
-    for mode in ["fast", "balanced"] {
+    for (mode, classes) in [("fast", 2), ("own", 21)] {
         client.text(json!({"type": "change_mode", "model_mode": mode})).await?;
-        let answer = client.next().await?;
-        if answer["code"] == "MODE_CHANGE_FAILED" {
-            eprintln!("SKIPPED: labels of {mode}: {}", answer["message"]);
-            continue;
-        }
-        assert_eq!((&answer["type"], &answer["model_mode"]), (&json!("mode_changed"), &json!(mode)));
+        let changed = client.next_of("mode_changed").await?;
+        let labels = changed["class_labels"].as_array().context("no labels")?;
+        assert_eq!((&changed["model_mode"], labels.len()), (&json!(mode), classes));
         for (timestamp, frame) in (0..).zip(&frames) {
             let detected = client.segmented(timestamp, frame).await?["metadata"]["detected_classes"].clone();
             let detected = detected.as_array().context("no classes")?;
             ensure!(detected.contains(&json!("person")), "{mode}: {detected:?}");
-            ensure!(!detected.contains(&json!("background")), "{mode}: {detected:?}");
+            ensure!(detected.iter().all(|class| labels[1..].contains(class)), "{mode}: {detected:?}");
         }
     }
     Ok(())
@@ -181,8 +202,7 @@ async fn each_malformed_message_gets_an_error_and_the_session_lives() -> Result<
     client.text(viz(json!({}))).await?;
     let settings = client.next_of("viz_updated").await?["settings"].clone();
     assert_eq!(settings["visualization_mode"], "filled", "what was refused changed nothing");
-    assert_eq!((frames_of(&server, "answered", "")?, frames_of(&server, "dropped", "undecodable")?), (20, 0));
-    Ok(())
+    counted(&server, &[("", 20), ("undecodable", 0)])
 }
 
 #[tokio::test]
@@ -208,8 +228,7 @@ async fn each_malformed_frame_gets_an_error_and_its_segmentation() -> Result<()>
         assert_eq!(fault(&mut client, case, 3).await?["data"], last, "the picture that was drawn last");
     }
     assert_eq!(client.segmented(4, &jpeg).await?["data"], last);
-    assert_eq!(frames_of(&server, "dropped", "undecodable")?, 9);
-    assert_eq!((frames_of(&server, "dropped", "too_large")?, frames_of(&server, "answered", "")?), (1, 2));
+    counted(&server, &[("undecodable", 9), ("too_large", 1), ("", 2)])?;
     let traces: Value = serde_json::from_str(&server.get("/v1/traces?outcome=dropped")?.1)?;
     assert_eq!(traces["matched"], 10, "each has its trace");
     Ok(())
@@ -254,8 +273,7 @@ async fn what_the_backend_fails_on_is_shown_as_it_is_and_told_once() -> Result<(
             json!(["nothing", "something"][1..])
         );
     }
-    assert_eq!((frames_of(&server, "dropped", "backend_failed")?, frames_of(&server, "answered", "")?), (12, 2));
-    Ok(())
+    counted(&server, &[("backend_failed", 12), ("", 2)])
 }
 
 #[tokio::test]
@@ -278,11 +296,11 @@ async fn two_in_flight_never_stall_whatever_goes_wrong() -> Result<()> {
     let flow = client.stream(&frames).await?;
     assert_eq!(flow.answers.len(), 500);
     ensure!(flow.others.iter().all(|other| other["code"] == "INFERENCE_FAILED"), "{:?}", flow.others);
-    let metrics = server.get("/metrics")?.1;
-    let frames = metrics.lines().filter(|line| line.starts_with("segue_frames_total"));
-    let total: u64 = frames.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum();
-    assert_eq!(total, 500, "sent = answered + dropped: {metrics}");
-    Ok(())
+    // A frame that is at fault may also give way to the next one, before anybody looks at it.
+    let superseded = frames_of(&server, "superseded")?;
+    let at_fault = frames_of(&server, "undecodable")? + frames_of(&server, "backend_failed")?;
+    ensure!(at_fault > 100, "{at_fault} frames at fault");
+    counted(&server, &[("", 500 - at_fault - superseded)])
 }
 
 #[tokio::test]
@@ -326,8 +344,7 @@ async fn frames_that_give_way_show_the_last_picture_and_those_that_expire_themse
     for timestamp in [4, 6] {
         assert_eq!(client.next_of("segmentation").await?["timestamp"], timestamp);
     }
-    assert_eq!((frames_of(&server, "dropped", "superseded")?, frames_of(&server, "dropped", "expired")?), (2, 1));
-    Ok(())
+    counted(&server, &[("superseded", 2), ("expired", 1), ("", 3)])
 }
 
 #[tokio::test]
@@ -339,8 +356,8 @@ async fn one_in_flight_is_what_a_profile_may_allow() -> Result<()> {
     let frames: Vec<Value> = (0..40).map(|timestamp| legacy_frame(timestamp, &jpeg)).collect();
     let flow = client.stream(&frames).await?;
     assert_eq!((flow.answers.len(), flow.others.len()), (40, 0));
-    assert_eq!(frames_of(&server, "answered", "")? + frames_of(&server, "dropped", "rate_limited")?, 40);
-    Ok(())
+    let dropped = frames_of(&server, "rate_limited")? + frames_of(&server, "superseded")?;
+    counted(&server, &[("", 40 - dropped)])
 }
 
 #[tokio::test]

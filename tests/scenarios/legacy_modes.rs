@@ -165,7 +165,9 @@ fn health_tells_the_truth() -> Result<()> {
     let settings = |default: &str, modes: &[&str]| -> Result<Server> {
         let modes = modes.iter().map(|mode| format!("[modes.{mode}]\nmodel = \"{mode}\"\ninstances = 1\n"));
         lab.profile(&format!("[server]\ndefault_mode = \"{default}\"\n{}", modes.collect::<String>()))?;
-        lab.serve()
+        let server = lab.serve()?;
+        server.log_until("Mode is ready mode=\"fast\"")?;
+        Ok(server)
     };
     let health = |server: &Server| -> Result<(u16, Value)> {
         let (status, body) = server.get("/health")?;
