@@ -26,7 +26,7 @@ document.addEventListener('visibilitychange', () => operator.setVisible(!documen
 Object.assign(window, { segue: { stream, settings, page, operator } });
 window.addEventListener('pagehide', () => {
   operator.close();
-  stream.close();
+  page.close();
 });
 window.addEventListener('pageshow', () => {
   page.open();

@@ -36,10 +36,7 @@ test('stop turns the camera off', async (t) => {
 });
 
 test('a browser that cannot read the camera in a worker streams all the same', async (t) => {
-  const visitor = await Visitor.arrive(t);
-  await visitor.page.addInitScript(() => delete window.MediaStreamTrackProcessor);
-  await visitor.page.reload();
-  await visitor.reads('Ready');
+  const visitor = await Visitor.arrive(t, { prepare: (page) => page.addInitScript(() => delete window.MediaStreamTrackProcessor) });
   await visitor.goLive();
   await visitor.sees(10);
   assert.deepEqual(visitor.complaints, []);

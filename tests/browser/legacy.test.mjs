@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
-import { showsPerson } from './support/clip.mjs';
+import { showsPerson } from './support/browsers.mjs';
 import { SegueServer } from './support/segue_server.mjs';
 import { Visitor } from './support/visitor.mjs';
 

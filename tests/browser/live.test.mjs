@@ -3,7 +3,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { showsPerson } from './support/clip.mjs';
+import { showsPerson } from './support/browsers.mjs';
 import { segue } from './support/segue_server.mjs';
 import { Visitor } from './support/visitor.mjs';
 

@@ -69,7 +69,7 @@ test('an edited profile reaches every page that is open, and none of them connec
     await visitor.page.waitForFunction((before) => Number(document.getElementById('generation').textContent) > before, generationsBefore[position]);
     await visitor.sees(10);
     assert.equal(await visitor.page.textContent('#status-text'), 'Live');
-    assert.deepEqual([visitor.sockets, visitor.closedSockets], [1, 0]);
+    visitor.assertOneSocket();
     assert.deepEqual(visitor.complaints, []);
   }
 });
@@ -101,7 +101,7 @@ test('a mode that gets another model, goes and comes back takes the page along',
   await visitor.sees(10);
   const { dropped } = await page.evaluate(() => window.segue.stream.pulse.snapshot);
   assert.equal(dropped.undecoded ?? 0, 0, 'every mask was read');
-  assert.deepEqual([visitor.sockets, visitor.closedSockets], [1, 0]);
+  visitor.assertOneSocket();
   assert.deepEqual(visitor.complaints, []);
 });
 
@@ -209,7 +209,7 @@ test('another profile is used at once, and one with faults is not', async (t) =>
   await page.click('#read-again');
   await outcome.filter({ hasText: /^Unchanged/ }).waitFor();
   await visitor.sees(5);
-  assert.deepEqual([visitor.sockets, visitor.closedSockets], [1, 0]);
+  visitor.assertOneSocket();
   assert.deepEqual(visitor.complaints.filter((text) => !isRefusal(text)), []);
 });
 

@@ -19,6 +19,7 @@ const ATTEMPTS = 5;
 /** The page and the terminal both name `stage` before any other. */
 async function assertNamed(visitor, server, stage) {
   const page = await visitor.page.context().browser().newPage();
+  visitor.page.once('close', () => page.close());
   const firstStage = (text) => /(browser|network|server|plugin)\.[a-z]+/.exec(text)?.[0];
   let said = [];
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {

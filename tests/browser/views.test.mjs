@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { showsPerson } from './support/clip.mjs';
+import { showsPerson } from './support/browsers.mjs';
 import { SegueServer } from './support/segue_server.mjs';
 import { Visitor } from './support/visitor.mjs';
 

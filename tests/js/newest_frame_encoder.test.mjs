@@ -103,3 +103,13 @@ for (const [from, to] of [[[1280, 720], [640, 360]], [[720, 1280], [360, 640]], 
     assert.equal(new TextDecoder().decode(jpeg), `image/jpeg 0.5 ${to.join('x')}`);
   });
 }
+
+test('what it takes to copy a picture for the encoder counts as encoding', async () => {
+  const { encoder } = encoderSet();
+  const takenAt = nowMicros() - 9_000;
+  encoder.offer(picture(640, 480), takenAt - 1_000, takenAt);
+  assert.equal((await encoder.next(ASK)).startedAt, takenAt);
+  const before = nowMicros();
+  encoder.offer(picture(640, 480), before);
+  assert.ok((await encoder.next(ASK)).startedAt >= before);
+});

@@ -239,15 +239,17 @@ describe('mode, view and clock', () => {
     assert.deepEqual(server.socket.textsOf('view'), [{ type: 'view', soft_edge: false, picture: null }]);
   });
 
-  test('a mode that is not there after a reconnect is asked for once it is', () => {
+  test('a mode that is not there after a reconnect is missed with a word, and asked for once it is', () => {
     const { clock, server, session } = stageSet();
     server.greet();
     session.chooseMode('balanced');
     server.say({ type: 'mode', mode: 'balanced', index: 1, state: 'ready', message: '' });
     server.hangUp();
     clock.advance(20_000);
+    const notices = collect(session.noticed);
     server.greet({ modes: [MODES[0], { ...MODES[1], state: 'unavailable' }] });
     assert.deepEqual(server.socket.textsOf('mode'), []);
+    assert.deepEqual(notices.map(({ message }) => message), ['This server cannot serve the mode balanced now: fast answers.']);
     server.say({ type: 'modes', modes: structuredClone(MODES) });
     assert.deepEqual(server.socket.textsOf('mode'), [{ type: 'mode', mode: 'balanced' }]);
   });

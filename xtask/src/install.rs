@@ -52,6 +52,12 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
+/// Firefox, and a display without a screen for it, from Debian's packages.
+pub(crate) fn firefox() -> Result<()> {
+    let programs_of_it = [("firefox-esr", "firefox-esr"), ("xvfb-run", "xvfb"), ("xauth", "xauth")];
+    programs(&programs_of_it, "the page's tests drive it")
+}
+
 /// Prometheus, and promtool with it, from Debian's packages.
 pub(crate) fn prometheus() -> Result<()> {
     let programs_of_it = [("prometheus", "prometheus"), ("promtool", "prometheus")];

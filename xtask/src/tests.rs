@@ -38,7 +38,7 @@ impl Step {
 }
 
 /// In the order in which a fault is told soonest.
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 15] = [
     Step::first("format", format),
     Step::first("typos", || run(&mut tool(install::typos()?))),
     Step::first("clippy", || {
@@ -49,7 +49,9 @@ const STEPS: [Step; 13] = [
     Step::first("types", || page_tests(&["npm", "run", "--silent", "types"])),
     Step::first("page", || page_tests(&["npm", "run", "--silent", "unit"])),
     Step::first("rust", rust),
-    Step::first("browser", browser),
+    Step::first("browser", || browser_tests(&mut tool("npm"), "browser")),
+    Step::second("firefox", firefox),
+    Step::second("browser-long", || browser_tests(&mut tool("npm"), "browser-long")),
     Step::second("prometheus", prometheus),
     Step::second("trace-store", trace_store),
     Step::second("candle", candle),
@@ -183,15 +185,22 @@ fn candle() -> Result<()> {
     ]))
 }
 
-fn browser() -> Result<()> {
+/// The page in Firefox, which paints with WebGL only where it has a display.
+fn firefox() -> Result<()> {
+    install::firefox()?;
+    browser_tests(tool("xvfb-run").args(["--auto-servernum", "npm"]), "firefox")
+}
+
+/// The page's tests in a real browser, by a script of `tests/package.json` that `npm` runs.
+fn browser_tests(npm: &mut Command, script: &str) -> Result<()> {
     if !is_installed("node") {
         bail!("Node.js is not installed: the page's tests need it, version 20 or newer");
     }
     install::debian_packages()?;
     let program = program()?;
     install::node_modules()?;
-    run(with_surroundings(&mut tool("npm"))?
-        .args(["run", "--silent", "browser"])
+    run(with_surroundings(npm)?
+        .args(["run", "--silent", script])
         .env("SEGUE_BIN", program)
         .current_dir(root().join("tests")))
 }

@@ -12,6 +12,7 @@ import { openSource } from './sources/source.js';
 export class Capture {
   #parts;
   #unsubscribe;
+  #isClosed = false;
 
   /**
    * @param {Source} source
@@ -35,6 +36,7 @@ export class Capture {
   }
 
   close() {
+    this.#isClosed = true;
     this.#unsubscribe();
     this.#parts.stream.end();
     this.#parts.stage.stop();
@@ -43,10 +45,11 @@ export class Capture {
 
   async #give() {
     try {
-      const { picture, capturedAt } = await this.source.grab();
-      this.#parts.stream.offer(picture, capturedAt);
+      const grabbed = await this.source.grab();
+      if (this.#isClosed) grabbed.picture.close();
+      else this.#parts.stream.offer(grabbed);
     } catch (cause) {
-      this.#parts.stream.fail(String(cause));
+      if (!this.#isClosed) this.#parts.stream.fail(String(cause));
     }
   }
 }

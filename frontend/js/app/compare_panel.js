@@ -7,6 +7,7 @@
 import { find } from './find.js';
 
 const STEP = 0.02;
+const PAGE = 0.18;
 
 /** Two modes on the same frames: the choice of the second, the line where they meet, and what each is good for. */
 export class ComparePanel {
@@ -74,7 +75,9 @@ export class ComparePanel {
     for (const option of this.#select.options) option.disabled = modes.some(({ name, state: now }) => name === option.value && now === 'unavailable');
     this.#select.value = compare;
     const { rival } = state;
-    setText(this.#state, rival && rival.state !== 'ready' ? rival.message || `${rival.mode} is ${rival.state}.` : '');
+    const isKnown = modes.some(({ name }) => name === rival?.mode);
+    const waits = rival && rival.state !== 'ready' && modes.length > 0;
+    setText(this.#state, waits ? rival.message || (isKnown ? `${rival.mode} is ${rival.state}.` : `This server has no mode ${rival.mode}.`) : '');
   }
 
   #listenForDrags() {
@@ -94,7 +97,8 @@ export class ComparePanel {
 
   /** @param {KeyboardEvent} event */
   #press(event) {
-    const to = { ArrowLeft: this.#at - STEP, ArrowRight: this.#at + STEP, Home: 0, End: 1 }[event.key];
+    const [less, more] = [this.#at - STEP, this.#at + STEP];
+    const to = { ArrowLeft: less, ArrowDown: less, ArrowRight: more, ArrowUp: more, PageDown: less - PAGE, PageUp: more + PAGE, Home: 0, End: 1 }[event.key];
     if (to === undefined) return;
     event.preventDefault();
     this.#move(to);
@@ -104,7 +108,9 @@ export class ComparePanel {
   #move(at) {
     this.#at = Math.max(0, Math.min(1, at));
     this.#split.style.setProperty('--at', String(this.#at));
-    this.#split.setAttribute('aria-valuenow', String(Math.round(100 * this.#at)));
+    const percent = Math.round(100 * this.#at);
+    this.#split.setAttribute('aria-valuenow', String(percent));
+    this.#split.setAttribute('aria-valuetext', `${percent} % from the left`);
     this.#onSplit(this.#at);
   }
 }

@@ -25,6 +25,7 @@ export class Legend {
   #list = find('legend');
   #empty = find('legend-empty');
   #all = find('legend-all');
+  #count = find('legend-count');
   #search = find('legend-search', HTMLInputElement);
   /** By label. @type {Map<string, Row>} */
   #rows = new Map();
@@ -68,7 +69,8 @@ export class Legend {
     const { hidden, only } = this.#settings.now;
     this.#all.hidden = hidden.length === 0 && only === '';
     const labels = this.#shown?.scheme.mode.labels ?? [];
-    this.#search.hidden = labels.length < MANY_CLASSES;
+    const isInUse = this.#search.value !== '' || document.activeElement === this.#search;
+    this.#search.hidden = labels.length < MANY_CLASSES && !isInUse;
     const shares = this.#shares();
     const wanted = this.#search.value.trim().toLowerCase();
     const isSearching = wanted !== '' && !this.#search.hidden;
@@ -76,6 +78,7 @@ export class Legend {
     const filter = new ClassFilter(hidden, only);
     this.#place(names);
     for (const name of names) this.#fill(name, shares.get(name) ?? 0, filter.shows(name, labels));
+    this.#count.textContent = shares.size > 0 ? `· ${shares.size}` : '';
     this.#empty.hidden = names.length > 0;
     this.#empty.textContent = isSearching ? 'No class has that name.' : 'Nothing yet.';
   }
@@ -98,7 +101,7 @@ export class Legend {
    */
   #place(names) {
     for (const [name, row] of this.#rows) {
-      if (names.includes(name)) continue;
+      if (names.includes(name) || row.item.contains(document.activeElement)) continue;
       row.item.remove();
       this.#rows.delete(name);
     }
@@ -139,6 +142,8 @@ export class Legend {
     const swatch = part('span', 'swatch');
     const label = part('span', 'legend-label', name);
     const share = part('span', 'share');
+    // Read aloud it would interrupt four times a second.
+    share.setAttribute('aria-hidden', 'true');
     toggle.append(swatch, label, share);
     toggle.addEventListener('click', (event) => (event.shiftKey ? this.#solo(name) : this.#toggle(name)));
     const solo = document.createElement('button');
@@ -156,7 +161,7 @@ export class Legend {
     const { hidden, only } = this.#settings.now;
     const labels = this.#shown?.scheme.mode.labels ?? [];
     if (name === only) return this.#settings.set('only', '');
-    // Another class joins the one that was alone: from here on what is hidden counts again.
+    // Another class joins the one that was alone: all the others of this mode are hidden from here on.
     if (only !== '' && labels.includes(only)) {
       this.#settings.set('only', '');
       return this.#settings.set('hidden', labels.filter((label) => label !== only && label !== name));

@@ -105,8 +105,15 @@ export class Page {
 
   toggle() {
     this.#failuresInARow = 0;
-    this.#stream.retryNow();
+    if (this.#stream.state.phase === 'closed') this.#server.open();
+    else this.#stream.retryNow();
     this.#keeper.toggle();
+  }
+
+  /** Until it is opened again. */
+  close() {
+    this.#keeper.rest();
+    this.#stream.close();
   }
 
   #buildControls() {
@@ -156,6 +163,8 @@ export class Page {
     });
     this.#settings.changed.subscribe((key) => this.#follow(key));
     document.addEventListener('visibilitychange', () => this.#settle());
+    // A link that was pasted into this tab.
+    window.addEventListener('hashchange', () => location.reload());
     window.addEventListener('online', () => stream.retryNow());
     setInterval(() => this.#settle(), REFRESH_MILLIS);
   }
@@ -163,12 +172,12 @@ export class Page {
   /** @param {keyof Settings['now']} key What the user changed. */
   #follow(key) {
     const { hidden, only, over, softEdge, labels } = this.#settings.now;
-    history.replaceState(null, '', `${location.pathname}${location.search}#${this.#settings.link}`);
     if (key === 'softEdge') this.#stream.setSoftEdge(softEdge);
     if (key === 'labels' && !labels) this.#labels.clear();
     if (key === 'hidden' || key === 'only') this.#stage.setLook({ filter: new ClassFilter(hidden, only) });
     this.#stage.setLook({ look: this.#look, over });
     this.#refresh();
+    showLink(this.#settings.link);
   }
 
   get #look() {
@@ -228,7 +237,7 @@ export class Page {
   #afterPaint(painted, isNew) {
     if (painted && isNew) this.#stream.reportPaint(painted.frameId, this.#clock.micros());
     const { labels, view } = this.#settings.now;
-    if (labels && isNew) {
+    if (labels && painted) {
       const where = { isMirrored: this.#views.isMirrored, isBeside: view === 'side-by-side', picture: this.#stage.canvas };
       this.#labels.draw(this.#stage.layers, where);
     }
@@ -262,5 +271,14 @@ export class Page {
     find('shows').hidden = !this.#keeper.isOn;
     find('shows').textContent = this.#stage.showsOwnFrame ? 'The mask’s own frame' : 'Live video';
     this.#facts.show(this.#stream);
+  }
+}
+
+/** @param {string} link What the address says after `#`. */
+function showLink(link) {
+  try {
+    history.replaceState(null, '', `${location.pathname}${location.search}#${link}`);
+  } catch {
+    // Some browsers take only so many a minute: the next change, or Copy link, has it all.
   }
 }

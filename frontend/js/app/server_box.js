@@ -26,6 +26,8 @@ export class ServerBox {
       event.preventDefault();
       this.#use(this.#input.value);
     });
+    find('disconnect').addEventListener('click', () => stream.close());
+    stream.changed.subscribe(() => (find('disconnect').hidden = stream.state.phase === 'closed'));
     find('proposal-accept').addEventListener('click', () => this.#answer(settings.proposedServer));
     find('proposal-refuse').addEventListener('click', () => this.#answer(null));
     this.#propose();
@@ -44,8 +46,9 @@ export class ServerBox {
   /** @param {string} typed */
   #use(typed) {
     const address = serverAddress(typed, location.href);
-    this.#problem.textContent = this.#problemOf(address);
-    if (address === null) return;
+    const problem = this.#problemOf(address);
+    this.#problem.textContent = problem;
+    if (problem !== '') return;
     this.#settings.set('server', typed.trim());
     this.open();
   }

@@ -2,7 +2,7 @@
 
 /** What takes every key for itself, and what takes the space bar. */
 const TAKES_TEXT = 'input:is([type="password"], [type="text"], [type="search"]), textarea, select';
-const TAKES_SPACE = 'button, a, summary, input[type="checkbox"]';
+const TAKES_SPACE = 'button, a, summary, input:is([type="checkbox"], [type="color"], [type="file"])';
 
 /** Keys for the whole page. A focused control keeps its own use of them. */
 export class Shortcuts {
@@ -24,7 +24,7 @@ export class Shortcuts {
   #press(event) {
     if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
     if (event.target instanceof Element && event.target.closest(`dialog, ${TAKES_TEXT}`)) return;
-    const { key } = event;
+    const key = event.key.toLowerCase();
     if (key === ' ') {
       if (event.target instanceof Element && event.target.closest(TAKES_SPACE)) return;
       event.preventDefault();

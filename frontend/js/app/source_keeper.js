@@ -75,17 +75,23 @@ export class SourceKeeper {
 
   /** A camera came or went: one that was lost may be back. */
   devicesChanged() {
-    if (this.#problem !== 'lost' && this.#problem !== 'missing') return;
+    if (this.#problem !== 'lost' || document.hidden) return;
     this.#problem = null;
     this.#isWanted = true;
     this.settle();
   }
 
+  /** The page is left: it is on again when the page is back, if it is wanted then. */
+  rest() {
+    this.#stop();
+  }
+
   /** Brings the source to what is wanted now. */
   settle() {
     const now = this.#clock.micros();
-    const { isOpen } = this.#parts.stream;
+    const { isOpen, state } = this.#parts.stream;
     if (isOpen) this.#keptUntil = now + KEPT_MICROS;
+    else if (state.phase === 'closed') this.#keptUntil = 0;
     const isToBeOn = this.#isWanted && (isOpen || (this.isOn && now < this.#keptUntil));
     if (isToBeOn && !this.isOn && !this.#isStarting) void this.#start();
     if (!isToBeOn) this.#stop();
@@ -102,6 +108,8 @@ export class SourceKeeper {
       capture.source.onLost(() => capture === this.#capture && this.#giveUp(choice.kind === 'camera' ? 'lost' : 'ended'));
       this.#onOpened(capture.source, choice);
     } catch (error) {
+      // Of a source that nobody wants any more.
+      if (choice !== this.#choice()) return;
       this.#giveUp(error instanceof SourceError ? error.problem : 'failed');
     } finally {
       this.#isStarting = false;

@@ -5,7 +5,7 @@
 
 import { find } from './find.js';
 
-/** Cameras, a screen, a file: where the pictures come from. A file may also be dropped onto the stage. */
+/** Cameras, a screen, a file: where the pictures come from. A file may also be dropped onto the page. */
 export class SourceMenu {
   #settings;
   #onChosen;
@@ -30,7 +30,7 @@ export class SourceMenu {
       await this.refresh();
       onDevices();
     });
-    this.#listenForDrops(find('stage'));
+    this.#listenForDrops();
     this.#render([]);
     void this.refresh();
   }
@@ -80,10 +80,10 @@ export class SourceMenu {
     this.#onChosen();
   }
 
-  /** @param {HTMLElement} stage */
-  #listenForDrops(stage) {
-    stage.addEventListener('dragover', (event) => event.preventDefault());
-    stage.addEventListener('drop', (event) => {
+  /** Anywhere: what falls beside the stage would take the page's place. */
+  #listenForDrops() {
+    window.addEventListener('dragover', (event) => event.preventDefault());
+    window.addEventListener('drop', (event) => {
       event.preventDefault();
       this.#takeFile(event.dataTransfer?.files[0]);
     });

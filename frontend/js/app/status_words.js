@@ -98,6 +98,7 @@ function progressOf(now) {
   if (now.isWanted && now.isHidden) {
     return { tone: 'calm', title: 'Paused', text: 'The page is out of sight; frames are sent again when it comes back.' };
   }
+  if (now.phase === 'closed' && now.hasServed) return { tone: 'calm', title: 'Disconnected', text: 'Start and Connect both connect again.' };
   if (now.phase !== 'open') return { tone: 'busy', title: 'Connecting', text: 'Waiting for the server.' };
   if (!now.isWanted) return { tone: 'calm', title: 'Ready', text: START_WORDS[now.source] };
   if (!now.isSourceOn) return { tone: 'busy', title: now.source === 'camera' ? 'Starting the camera' : 'Starting', text: 'The browser may ask for your permission.' };

@@ -2,6 +2,7 @@
  * @import { FrameSettings } from '../core/frame_pump.js'
  * @import { Mode } from '../core/messages.js'
  * @import { Notice } from '../core/session.js'
+ * @import { Grabbed } from './sources/source.js'
  * @import { Layer, Order, Pulse, Shown, StreamState, Tale } from '../stream/orders.js'
  *
  * @typedef {{ mask: Mask, mode: Mode, encoding: number }} ShownLayer
@@ -63,6 +64,7 @@ export class Stream {
 
   #worker;
   #state = UNKNOWN;
+  #isPaused = false;
   /** @type {Pulse | null} */
   #pulse = null;
   /** @type {Map<number, Mode>} */
@@ -165,12 +167,9 @@ export class Stream {
     this.#order({ do: 'begin', readable, leastIntervalMillis }, readable ? [readable] : []);
   }
 
-  /**
-   * @param {ImageBitmap} picture
-   * @param {number} capturedAt
-   */
-  offer(picture, capturedAt) {
-    this.#order({ do: 'offer', picture, capturedAt }, [picture]);
+  /** @param {Grabbed} grabbed */
+  offer(grabbed) {
+    this.#order({ do: 'offer', ...grabbed }, [grabbed.picture]);
   }
 
   /** @param {string} reason Why there is no frame. */
@@ -184,6 +183,8 @@ export class Stream {
 
   /** @param {boolean} isPaused */
   setPaused(isPaused) {
+    if (isPaused === this.#isPaused) return;
+    this.#isPaused = isPaused;
     this.#order({ do: 'pause', isPaused });
   }
 
@@ -247,13 +248,15 @@ export class Stream {
    * @returns {ShownLayer}
    */
   #layerOf({ mode, description, mask, encoding }) {
-    if (description) this.#descriptions.set(mode, description);
-    for (const known of this.#descriptions.keys()) {
-      if (this.#descriptions.size <= MOST_DESCRIPTIONS) break;
-      this.#descriptions.delete(known);
-    }
-    const known = this.#descriptions.get(mode);
+    const known = description ?? this.#descriptions.get(mode);
     if (!known) throw new Error(`a mask of the unknown mode ${mode}`);
+    // The last used stands last.
+    this.#descriptions.delete(mode);
+    this.#descriptions.set(mode, known);
+    for (const oldest of this.#descriptions.keys()) {
+      if (this.#descriptions.size <= MOST_DESCRIPTIONS) break;
+      this.#descriptions.delete(oldest);
+    }
     return { mask: new Mask(mask.widthPx, mask.heightPx, mask.classIds, mask.confidence), mode: known, encoding };
   }
 }

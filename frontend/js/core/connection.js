@@ -117,7 +117,12 @@ export class Connection {
 
   #connect() {
     this.#letGo();
-    const socket = this.#openSocket(this.#url, SUBPROTOCOL);
+    let socket;
+    try {
+      socket = this.#openSocket(this.#url, SUBPROTOCOL);
+    } catch {
+      return this.drop(); // An address that the browser refuses: it may be another one by the next attempt.
+    }
     socket.binaryType = 'arraybuffer';
     socket.onmessage = (event) => this.received.emit(event.data);
     socket.onclose = () => this.drop();

@@ -41,6 +41,16 @@ export class ModeChoice {
     return this.#pending === null ? undefined : this.named(this.#pending);
   }
 
+  /**
+   * What there is to say when the wanted mode is not to be had here; or nothing. It was chosen at another server, or before this
+   * one was restarted, and stays wanted.
+   */
+  get missingInWords() {
+    const state = this.#wanted === null ? 'ready' : this.named(this.#wanted)?.state;
+    if (state === 'ready' || state === 'loading') return '';
+    return `This server cannot serve the mode ${this.#wanted} now: ${this.current?.name ?? 'another'} answers.`;
+  }
+
   /** @param {string} name */
   named(name) {
     return this.#modes.find((mode) => mode.name === name);

@@ -20,7 +20,9 @@ export function serverAddress(typed, pageUrl) {
   }
   if (url.protocol === 'http:') url.protocol = 'ws:';
   if (url.protocol === 'https:') url.protocol = 'wss:';
-  if (!/^wss?:$/.test(url.protocol) || url.hostname === '' || url.username !== '' || url.password !== '') return null;
+  // Some browsers escape what no host's name may have, such as a space.
+  const isHost = url.hostname !== '' && !url.hostname.includes('%');
+  if (!/^wss?:$/.test(url.protocol) || !isHost || url.username !== '' || url.password !== '') return null;
   url.hash = '';
   url.search = '';
   const path = url.pathname.replace(/\/+$/, '');

@@ -100,6 +100,12 @@ export class Session {
     this.#connection.close();
   }
 
+  /** Another one is to be met: nothing of what this one said holds there. */
+  forgetServer() {
+    this.modes.begin([], '');
+    [this.limits, this.generation, this.serverVersion, this.profile] = [null, 0, '', ''];
+  }
+
   /** @param {string} name */
   chooseMode(name) {
     this.modes.want(name);
@@ -175,6 +181,7 @@ export class Session {
         this.#connection.established();
         this.#sendView();
         this.#requestMode();
+        if (this.modes.missingInWords) this.noticed.emit({ code: 'mode_gone', message: this.modes.missingInWords });
         this.#heartbeat.start();
         this.configured.emit();
         break;

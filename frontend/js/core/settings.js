@@ -95,7 +95,8 @@ export class Settings {
   set(key, value) {
     if (same(this.#choices[key], value)) return;
     this.#choices = { ...this.#choices, [key]: value };
-    this.#storage.write(JSON.stringify(this.#choices));
+    // Only this one: another tab may have chosen the rest, or a link that was only looked at.
+    this.#storage.write(JSON.stringify({ ...readStored(this.#storage.read()), [key]: value }));
     this.changed.emit(key);
   }
 

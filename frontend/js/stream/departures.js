@@ -6,6 +6,8 @@
  * @typedef {SentTimes & { decoded: DecodedResult }} AnsweredFrame
  */
 
+import { Mask } from '../core/mask.js';
+
 /** Painted late or never: beyond these nobody waits for a word of their paint. */
 const MOST_UNPAINTED = 64;
 
@@ -41,7 +43,7 @@ export class Departures {
     if (!sent) return undefined;
     this.#sent.delete(frameId);
     const { picture, ...times } = sent;
-    this.#answered.set(frameId, { ...times, decoded });
+    this.#answered.set(frameId, { ...times, decoded: timesOf(decoded) });
     trim(this.#answered, MOST_UNPAINTED);
     return { picture };
   }
@@ -78,6 +80,19 @@ export class Departures {
   jpegOf(frameId) {
     return this.#jpegs.get(frameId);
   }
+}
+
+const NO_BYTES = new Uint8Array(0);
+const NO_MASK = new Mask(0, 0, NO_BYTES, null);
+
+/**
+ * Without what is large: many of these may wait for a paint that never comes.
+ *
+ * @param {DecodedResult} decoded
+ * @returns {DecodedResult}
+ */
+function timesOf(decoded) {
+  return { ...decoded, mask: NO_MASK, result: { ...decoded.result, payload: NO_BYTES } };
 }
 
 /**

@@ -11,7 +11,7 @@ export class NewestFrameEncoder {
   /** Frames offered since the stream began. */
   offered = 0;
 
-  /** @type {{ picture: VideoFrame | ImageBitmap, capturedAt: number } | null} */
+  /** @type {{ picture: VideoFrame | ImageBitmap, capturedAt: number, takenAt: number | null } | null} */
   #newest = null;
   /** @type {{ settings: FrameSettings, resolve: (frame: Promise<EncodedFrame>) => void, reject: (error: Error) => void } | null} */
   #asked = null;
@@ -28,13 +28,28 @@ export class NewestFrameEncoder {
   /**
    * @param {VideoFrame | ImageBitmap} picture
    * @param {number} capturedAt
+   * @param {number | null} takenAt When it began to be copied for the encoder, which is part of the work; null: it was not.
    */
-  offer(picture, capturedAt) {
+  offer(picture, capturedAt, takenAt = null) {
     if (this.#isClosed) return picture.close();
     this.offered += 1;
     this.#letGo();
-    this.#newest = { picture, capturedAt };
+    this.#newest = { picture, capturedAt, takenAt };
     this.#advance();
+  }
+
+  /**
+   * Takes all that comes of a source.
+   *
+   * @param {ReadableStream<VideoFrame>} readable
+   */
+  async readFrom(readable) {
+    const reader = readable.getReader();
+    try {
+      for (let part = await reader.read(); !part.done; part = await reader.read()) this.offer(part.value, nowMicros());
+    } catch (error) {
+      this.fail(String(error));
+    }
   }
 
   /**
@@ -71,21 +86,21 @@ export class NewestFrameEncoder {
 
   #advance() {
     if (!this.#asked || !this.#newest) return;
-    const { picture, capturedAt } = this.#newest;
+    const { picture, capturedAt, takenAt } = this.#newest;
     const { settings, resolve } = this.#asked;
     this.#asked = null;
     this.#newest = null;
-    resolve(this.#encode(picture, capturedAt, settings));
+    resolve(this.#encode(picture, capturedAt, takenAt ?? nowMicros(), settings));
   }
 
   /**
    * @param {VideoFrame | ImageBitmap} source
    * @param {number} capturedAt
+   * @param {number} startedAt
    * @param {FrameSettings} settings
    * @returns {Promise<EncodedFrame>}
    */
-  async #encode(source, capturedAt, { maxDimensionPx, jpegQuality }) {
-    const startedAt = nowMicros();
+  async #encode(source, capturedAt, startedAt, { maxDimensionPx, jpegQuality }) {
     const fullWidth = 'displayWidth' in source ? source.displayWidth : source.width;
     const fullHeight = 'displayHeight' in source ? source.displayHeight : source.height;
     const scale = Math.min(1, maxDimensionPx / Math.max(fullWidth, fullHeight));

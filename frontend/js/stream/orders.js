@@ -15,7 +15,7 @@
  * @typedef {{ do: 'keep-trace' }} KeepTrace The trace of the frame that is sent next.
  * @typedef {{ do: 'begin', readable: ReadableStream<VideoFrame> | null, leastIntervalMillis: number }} Begin Frames come
  *   from `readable`, or from the page, each when it is asked for one.
- * @typedef {{ do: 'offer', picture: ImageBitmap, capturedAt: number }} Offer
+ * @typedef {{ do: 'offer', picture: ImageBitmap, capturedAt: number, takenAt: number }} Offer
  * @typedef {{ do: 'fail', reason: string }} Fail The page could not give the frame that it was asked for.
  * @typedef {{ do: 'end' }} End
  * @typedef {{ do: 'pause', isPaused: boolean }} Pause

@@ -63,7 +63,7 @@ export class Streamer {
       case 'open':
         return this.#open(order.url);
       case 'close':
-        return this.#connection?.close();
+        return this.#close();
       case 'retry':
         return this.#connection?.retryNow();
       case 'mode':
@@ -75,7 +75,7 @@ export class Streamer {
       case 'begin':
         return this.#begin(order);
       case 'offer':
-        return this.#encoder ? this.#encoder.offer(order.picture, order.capturedAt) : order.picture.close();
+        return this.#encoder ? this.#encoder.offer(order.picture, order.capturedAt, order.takenAt) : order.picture.close();
       case 'fail':
         return this.#encoder?.fail(order.reason);
       case 'end':
@@ -95,11 +95,7 @@ export class Streamer {
 
   /** @param {string} url */
   #open(url) {
-    if (this.#connection) {
-      this.#connection.moveTo(url);
-      this.#rival?.moveTo(url);
-      return this.#connection.open();
-    }
+    if (this.#connection && this.#session) return this.#move(url, this.#connection, this.#session);
     const connection = new Connection({ url, clock: this.#clock, openSocket: this.#openSocket });
     const session = new Session({ connection, clock: this.#clock });
     const pairs = new FramePairs(session);
@@ -116,6 +112,24 @@ export class Streamer {
     pairs.answered.subscribe((answered) => this.#answer(answered));
     pairs.lost.subscribe((frameId) => this.#departures.forget(frameId));
     connection.open();
+  }
+
+  /**
+   * @param {string} url
+   * @param {Connection} connection
+   * @param {Session} session
+   */
+  #move(url, connection, session) {
+    if (url !== connection.url) session.forgetServer();
+    connection.moveTo(url);
+    this.#rival?.moveTo(url);
+    connection.retryNow();
+    connection.open();
+  }
+
+  #close() {
+    this.#connection?.close();
+    this.#rival?.close();
   }
 
   /** Takes over what the session says of itself. */
@@ -151,7 +165,7 @@ export class Streamer {
     pump.failed.subscribe((error) => this.#tell({ tell: 'failed', reason: error.message }));
     pump.setPaused(this.#isPaused);
     this.#pump = pump;
-    if (readable) readAll(readable, encoder).catch((error) => encoder.fail(String(error)));
+    if (readable) void encoder.readFrom(readable);
   }
 
   #end() {
@@ -159,6 +173,8 @@ export class Streamer {
     this.#pump = null;
     this.#encoder?.close();
     this.#encoder = null;
+    // What is on its way belongs to a picture that is gone.
+    this.#departures.clear();
   }
 
   /** @param {boolean} isPaused */
@@ -181,7 +197,7 @@ export class Streamer {
       const connection = new Connection({ url: this.#connection.url, clock: this.#clock, openSocket: this.#openSocket });
       this.#rival = new Rival({ connection, clock: this.#clock, mode, softEdge: this.#softEdge, onChanged: () => this.#tellState() });
       this.#rival.session.resultArrived.subscribe((bytes) => this.#numbers.received(bytes));
-      this.#rival.session.frameDropped.subscribe(({ reason, message }) => this.#dropped(reason, message));
+      this.#rival.session.frameDropped.subscribe(({ reason }) => this.#numbers.dropped(reason));
     }
     this.#numbers.compare(mode !== null);
     const rival = this.#rival;
@@ -209,8 +225,9 @@ export class Streamer {
   #answer({ first, second }) {
     const { frameId, generation } = first.result;
     const departure = this.#departures.answer(frameId, first);
+    if (!departure) return;
     if (second) this.#numbers.compared(first, second);
-    const picture = departure?.picture ?? null;
+    const { picture } = departure;
     const shown = {
       frameId,
       generation,
@@ -278,16 +295,5 @@ export class Streamer {
     const stream = { inFlight, roundTripMicros, quality, limits: this.#session?.limits ?? null, isStreaming: this.#pump !== null && !this.#isPaused };
     this.#tell({ tell: 'pulse', pulse: { inFlight, roundTripMicros, quality, ...this.#numbers.now(stream) } });
     this.#clock.after(PULSE_MILLIS, () => this.#pulse());
-  }
-}
-
-/**
- * @param {ReadableStream<VideoFrame>} readable
- * @param {NewestFrameEncoder} encoder
- */
-async function readAll(readable, encoder) {
-  const reader = readable.getReader();
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
-    encoder.offer(part.value, Math.round((performance.timeOrigin + performance.now()) * 1000));
   }
 }

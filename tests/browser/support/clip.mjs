@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -10,10 +10,13 @@ export const showsPerson = Boolean(walk && existsSync(walk));
 
 if (!showsPerson) console.error('SEGUE_TEST_DATA has no media/webcam/walk.mkv: the camera shows a test card, and nothing is said of persons.');
 
-const source = showsPerson ? ['-i', walk] : ['-f', 'lavfi', '-i', 'testsrc=size=640x480:rate=30:duration=4'];
+/** What of ffmpeg's the camera shows. */
+export const cameraSource = showsPerson ? ['-i', walk] : ['-f', 'lavfi', '-i', 'testsrc=size=640x480:rate=30:duration=4'];
 
+const folder = mkdtempSync(join(tmpdir(), 'segue-camera-'));
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
 /** The clip that plays as the camera, as chromium reads it. */
-export const clip = join(mkdtempSync(join(tmpdir(), 'segue-camera-')), 'camera.mjpeg');
+export const clip = join(folder, 'camera.mjpeg');
 
-const made = spawnSync('ffmpeg', ['-v', 'error', ...source, '-c:v', 'mjpeg', '-q:v', '4', clip], { encoding: 'utf8' });
+const made = spawnSync('ffmpeg', ['-v', 'error', ...cameraSource, '-c:v', 'mjpeg', '-q:v', '4', clip], { encoding: 'utf8' });
 if (made.status !== 0) throw new Error(`ffmpeg could not make the camera's clip: ${made.stderr ?? made.error}`);

@@ -19,10 +19,11 @@ export class SegueServer {
   }
 
   /**
-   * @param {{ port?: number, profiles?: string, plugins?: string, models?: string, profile?: string, set?: string[] }} [options]
-   *   `profiles`, `plugins` and `models` are directories, `set` has `key=value` pairs.
+   * @param {{ within?: string[], host?: string, port?: number, profiles?: string, plugins?: string, models?: string, profile?: string, set?: string[] }} [options]
+   *   `within` is a command that runs the one behind it somewhere else; `profiles`, `plugins` and `models` are directories,
+   *   `set` has `key=value` pairs.
    */
-  static async start({ port = 0, profiles, plugins, models, profile, set = [] } = {}) {
+  static async start({ within = [], host = '127.0.0.1', port = 0, profiles, plugins, models, profile, set = [] } = {}) {
     const options = [
       ...(profiles ? ['--profiles', profiles] : []),
       ...(plugins ? ['--plugins', plugins] : []),
@@ -30,7 +31,8 @@ export class SegueServer {
       ...(profile ? ['--profile', profile] : []),
       ...set.flatMap((pair) => ['--set', pair]),
     ];
-    const process = spawn(binary, ['serve', '--listen', `127.0.0.1:${port}`, ...options], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    const [program, ...words] = [...within, binary, 'serve', '--listen', `${host}:${port}`, ...options];
+    const process = spawn(program, words, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
     let log = '';
     process.stderr.on('data', (text) => (log = (log + text).slice(-4000)));
     for await (const line of createInterface({ input: process.stdout })) {

@@ -1,8 +1,7 @@
-import { chromium } from 'playwright-core';
 import { readFileSync } from 'node:fs';
+import { browserOf } from './browsers.mjs';
 import { SegueServer } from './segue_server.mjs';
 
-const FLAGS = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update'];
 /** Served beside the page's own modules. */
 const MODULES = ['easel.mjs', 'paint_oracle.mjs'];
 
@@ -19,8 +18,7 @@ export class Studio {
 
   static async open(t) {
     const server = await SegueServer.startFor(t);
-    const browser = await chromium.launch({ executablePath: process.env.SEGUE_CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
-    t.after(() => browser.close());
+    const browser = await browserOf();
     return Studio.at(await browser.newPage(), new URL('/blank', server.url).href);
   }
 

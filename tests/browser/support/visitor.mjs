@@ -1,26 +1,15 @@
-import { chromium } from 'playwright-core';
-import { clip } from './clip.mjs';
+import assert from 'node:assert/strict';
+import { browserOf, CAMERA, isFirefox } from './browsers.mjs';
 import { SegueServer } from './segue_server.mjs';
 
+export { CAMERA, isFirefox };
+
 const WAIT = { timeout: 60_000 };
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 
-/** What the machine has for a camera. */
-export const CAMERA = {
-  clip: ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-video-capture=${clip}`],
-  denied: ['--use-fake-device-for-media-stream', '--deny-permission-prompts'],
-  none: ['--use-fake-device-for-media-stream=device-count=0', '--use-fake-ui-for-media-stream'],
-};
+/** What browsers say of a server that is away. */
+const isOfConnecting = (text) => /ERR_CONNECTION|can’t establish a connection|connection to .+ was interrupted/.test(text);
 
-/** Someone with a browser of their own on the page of a server. */
+/** Someone on the page of a server, in a profile of their own. */
 export class Visitor {
   /** What the console and the browser complained about. */
   complaints = [];
@@ -38,21 +27,29 @@ export class Visitor {
     });
   }
 
-  /** On the page of `server`, or of one of their own. */
-  static async arrive(t, { camera = CAMERA.clip, viewport = { width: 1280, height: 800 }, hostName, isAt = 'Ready', server } = {}) {
+  /**
+   * On the page of `server`, or of one of their own.
+   *
+   * @param {object} [options] Of the browser, too.
+   */
+  static async arrive(t, { server, viewport, colorScheme, path = '/', isAt = 'Ready', prepare, ...kind } = {}) {
     server ??= await SegueServer.startFor(t);
-    const hosts = hostName ? [`--host-resolver-rules=MAP ${hostName} 127.0.0.1`] : [];
-    const browser = await chromium.launch({ executablePath: process.env.SEGUE_CHROMIUM ?? '/usr/bin/chromium', args: [...FLAGS, ...camera, ...hosts] });
-    t.after(() => browser.close());
-    const page = await browser.newPage({ viewport });
+    const context = await newContext(t, await browserOf(kind), { viewport, colorScheme });
+    const visitor = await Visitor.in(context, server);
+    await prepare?.(visitor.page);
+    await visitor.page.goto(new URL(path, kind.hostName ? `http://${kind.hostName}:${server.port}/` : server.url).href);
+    await visitor.reads(isAt);
+    return visitor;
+  }
+
+  /** In a new tab of a browser's profile. */
+  static async in(context, server) {
+    const page = await context.newPage();
     page.setDefaultTimeout(WAIT.timeout);
-    const visitor = new Visitor(server, page);
     await page.addInitScript(() => {
       document.addEventListener('securitypolicyviolation', (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
     });
-    await page.goto(hostName ? `http://${hostName}:${server.port}/` : server.url);
-    await visitor.reads(isAt);
-    return visitor;
+    return new this(server, page);
   }
 
   /** The status says this. */
@@ -66,7 +63,7 @@ export class Visitor {
     await this.reads('Live');
   }
 
-  /** The worker that sends and receives. */
+  /** The worker that sends and receives; nothing can be run in Firefox's. */
   streamWorker() {
     return this.page.workers().find((worker) => worker.url().endsWith('/stream_worker.js'));
   }
@@ -97,4 +94,21 @@ export class Visitor {
   cameraIsOn() {
     return this.page.evaluate(() => document.getElementById('video').srcObject !== null);
   }
+
+  /** They neither connected again nor twice. Of Firefox's workers nobody is told. */
+  assertOneSocket() {
+    if (!isFirefox) assert.deepEqual([this.sockets, this.closedSockets], [1, 0]);
+  }
+
+  /** Nothing but that the server could not be reached: for tests in which it could not. */
+  assertNoOtherComplaints() {
+    assert.deepEqual(this.complaints.filter((text) => !isOfConnecting(text)), []);
+  }
+}
+
+/** Closed with the test `t`. */
+export async function newContext(t, browser, { viewport = { width: 1280, height: 800 }, colorScheme } = {}) {
+  const context = await browser.newContext({ viewport, acceptDownloads: true, ...(colorScheme ? { colorScheme } : {}) });
+  t.after(() => context.close());
+  return context;
 }

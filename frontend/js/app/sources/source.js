@@ -6,13 +6,16 @@
  * @typedef {{ kind: 'camera', deviceId: string } | { kind: 'screen' } | { kind: 'file', file: File }} SourceChoice A camera
  *   without a device id is any camera.
  *
+ * @typedef {{ picture: ImageBitmap, capturedAt: number, takenAt: number }} Grabbed Times are microseconds of the page's
+ *   clock; the picture began to be copied when it was taken.
+ *
  * @typedef {object} Source
  * @property {boolean} isSelfView It looks at the user, who wants to see themselves as in a mirror.
  * @property {string} deviceId Of a camera; or empty.
  * @property {number} leastIntervalMillis From one frame to the next.
  * @property {() => ReadableStream<VideoFrame> | null} readable Its frames, where a worker can read them by itself.
  * @property {() => Picture | null} picture What it shows now.
- * @property {() => Promise<{ picture: ImageBitmap, capturedAt: number }>} grab Its next frame, for the encoder.
+ * @property {() => Promise<Grabbed>} grab Its next frame, for the encoder.
  * @property {(listener: () => void) => void} onLost Unplugged, taken away, or no longer shared.
  * @property {() => void} close
  */

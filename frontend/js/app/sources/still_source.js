@@ -1,4 +1,5 @@
 import { SourceError } from './source_error.js';
+import { nextVersion } from './version.js';
 
 /** Nothing moves: often enough to follow a change of mode or settings. */
 const INTERVAL_MILLIS = 500;
@@ -12,6 +13,7 @@ export class StillSource {
   leastIntervalMillis = INTERVAL_MILLIS;
 
   #bitmap;
+  #version = nextVersion();
 
   /** @param {ImageBitmap} bitmap */
   constructor(bitmap) {
@@ -42,12 +44,12 @@ export class StillSource {
   }
 
   picture() {
-    return { source: this.#bitmap, widthPx: this.#bitmap.width, heightPx: this.#bitmap.height, version: 1 };
+    return { source: this.#bitmap, widthPx: this.#bitmap.width, heightPx: this.#bitmap.height, version: this.#version };
   }
 
   async grab() {
     const capturedAt = Math.round((performance.timeOrigin + performance.now()) * 1000);
-    return { picture: await createImageBitmap(this.#bitmap), capturedAt };
+    return { picture: await createImageBitmap(this.#bitmap), capturedAt, takenAt: capturedAt };
   }
 
   /** A picture stays. */

@@ -1,9 +1,16 @@
-/** @typedef {{ readable: ReadableStream<VideoFrame> }} TrackProcessor Chromium's MediaStreamTrackProcessor. */
+/**
+ * @import { Grabbed } from './source.js'
+ *
+ * @typedef {{ readable: ReadableStream<VideoFrame> }} TrackProcessor Chromium's MediaStreamTrackProcessor.
+ */
 
 import { SourceError } from './source_error.js';
+import { nextVersion } from './version.js';
 
 /** A screen on which nothing moves, or a camera that hangs, shows no new frame: then the last one is given again. */
 const PATIENCE_MILLIS = 500;
+/** A frame that was shown so lately is as good as the next one, for which one would wait. */
+const FRESH_MILLIS = 12;
 
 /** A camera, a screen or a clip, playing in the page's video element. */
 export class VideoSource {
@@ -12,9 +19,11 @@ export class VideoSource {
   #video;
   #stream;
   #url;
-  #version = 0;
+  #version = nextVersion();
+  /** The newest frame, until it is given away. @type {{ shownAt: number, capturedAt: number } | null} */
+  #newest = null;
   #callback = 0;
-  /** @type {{ resolve: (frame: { picture: ImageBitmap, capturedAt: number }) => void, reject: (error: Error) => void } | null} */
+  /** @type {{ resolve: (grabbed: Grabbed) => void, reject: (error: Error) => void } | null} */
   #wanted = null;
   #patience = 0;
   #isStill;
@@ -45,6 +54,7 @@ export class VideoSource {
       if (what.stream) video.srcObject = what.stream;
       else video.src = what.url ?? '';
       await video.play();
+      if (what.url && video.videoWidth === 0) throw new Error('there is no picture in it');
       return source;
     } catch (cause) {
       source.close();
@@ -62,11 +72,12 @@ export class VideoSource {
     return widthPx > 0 && this.#video.readyState >= 2 ? { source: this.#video, widthPx, heightPx, version: this.#version } : null;
   }
 
-  /** @returns {Promise<{ picture: ImageBitmap, capturedAt: number }>} */
+  /** @returns {Promise<Grabbed>} */
   grab() {
     return new Promise((resolve, reject) => {
       this.#wanted = { resolve, reject };
-      this.#patience = setTimeout(() => this.#give(undefined), PATIENCE_MILLIS);
+      this.#wait();
+      if (this.#newest && performance.now() - this.#newest.shownAt < FRESH_MILLIS) this.#give(this.#newest.capturedAt);
     });
   }
 
@@ -87,28 +98,44 @@ export class VideoSource {
     this.#wanted = null;
   }
 
+  #wait() {
+    this.#patience = setTimeout(() => {
+      // Between the end of a clip and its beginning there is nothing to give.
+      if (this.#video.readyState < 2) this.#wait();
+      else void this.#give(performance.now());
+    }, PATIENCE_MILLIS);
+  }
+
   /** Counts the frames that the video shows, and gives one away where it is wanted. */
   #follow() {
-    this.#callback = this.#video.requestVideoFrameCallback((_, frame) => {
-      this.#version += 1;
-      this.#give(frame);
+    this.#callback = this.#video.requestVideoFrameCallback((_, { captureTime }) => {
+      const shownAt = performance.now();
+      this.#version = nextVersion();
+      this.#newest = { shownAt, capturedAt: captureTime ?? shownAt };
+      this.#give(this.#newest.capturedAt);
       this.#follow();
     });
   }
 
-  /** @param {VideoFrameCallbackMetadata | undefined} frame */
-  async #give(frame) {
+  /** @param {number} capturedAt */
+  async #give(capturedAt) {
     const wanted = this.#wanted;
     if (!wanted) return;
     this.#wanted = null;
+    this.#newest = null;
     clearTimeout(this.#patience);
-    const capturedAt = Math.round((performance.timeOrigin + (frame?.captureTime ?? performance.now())) * 1000);
+    const takenAt = microsAt(performance.now());
     try {
-      wanted.resolve({ picture: await createImageBitmap(this.#video), capturedAt });
+      wanted.resolve({ picture: await createImageBitmap(this.#video), capturedAt: microsAt(capturedAt), takenAt });
     } catch (cause) {
       wanted.reject(new Error(`the video could not be read: ${cause}`));
     }
   }
+}
+
+/** @param {number} millis Of `performance.now()`. */
+function microsAt(millis) {
+  return Math.round((performance.timeOrigin + millis) * 1000);
 }
 
 /**
