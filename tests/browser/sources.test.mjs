@@ -10,7 +10,7 @@ import { isFirefox, Visitor } from './support/visitor.mjs';
 const trackOf = (page) => page.evaluateHandle(() => document.getElementById('video').srcObject.getVideoTracks()[0]);
 const stateOf = (track) => track.evaluate(({ readyState }) => readyState);
 
-test('a camera that is unplugged is missed, and goes on when it is back', async (t) => {
+test('a camera that is unplugged is missed, and goes on when it is back', { skip: isFirefox && 'its tracks take no events but its own' }, async (t) => {
   const visitor = await Visitor.arrive(t);
   const { page } = visitor;
   await visitor.goLive();
