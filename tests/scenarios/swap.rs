@@ -234,11 +234,13 @@ async fn a_plugin_that_is_dropped_in_late_serves_and_everybody_is_told() -> Resu
 async fn a_plugin_is_reloaded_by_hand_though_its_file_is_the_same() -> Result<()> {
     let lab = brightness_lab()?;
     let server = lab.serve_with(&["--set", &format!("security.admin_token={TOKEN}")])?;
-    let watching = Live::start(server.address(), gradient_jpeg(64, 50)?).await?;
+    let mut watching = Live::start(server.address(), gradient_jpeg(64, 50)?).await?;
+    watching.answers_under(1).await?;
     let (status, said) = server.post_as(TOKEN, "/v1/admin/plugins/brightness/reload", "{}")?;
     assert_eq!(status, 200, "{said}");
     let receipt: Value = serde_json::from_str(&said)?;
     assert_eq!((&receipt["trigger"], &receipt["outcome"]), (&json!("admin"), &json!("applied")));
+    watching.answers_under(2).await?;
     let (status, said) = server.post_as(TOKEN, "/v1/admin/plugins/nowhere/reload", "{}")?;
     ensure!(status == 404 && said.contains("those in use are: brightness"), "{status}: {said}");
     assert_eq!(server.post_as("another-long-token", "/v1/admin/plugins/brightness/reload", "{}")?.0, 401);
@@ -247,6 +249,7 @@ async fn a_plugin_is_reloaded_by_hand_though_its_file_is_the_same() -> Result<()
     let output = by_hand("brightness")?;
     let said = String::from_utf8(output.stdout)?;
     ensure!(output.status.success() && said.contains("modes.fast: brightness 0.1.0"), "{said}");
+    watching.answers_under(3).await?;
     fs::write(lab.path("plugins/libinstalled.so"), "no library")?;
     assert_eq!(by_hand("brightness")?.status.code(), Some(1));
     assert_eq!(by_hand("../x")?.status.code(), Some(2));
