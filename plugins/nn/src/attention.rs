@@ -1,7 +1,7 @@
 //! Attention and deformable attention, one group of channels (a head) at a time.
 
 use crate::activation::Activation;
-use crate::gemm::{Panels, Rows, Segment, panels_len};
+use crate::gemm::{Grid, Panels, Rows, Segment, Start, panels_len};
 use crate::normalise::softmax_row;
 use crate::parts::Parts;
 use crate::pool::Pool;
@@ -124,10 +124,10 @@ fn multiply<V: Vector>(
     let rows = Rows {
         weights,
         activation: Activation::None,
+        start: Start::Bias,
         input,
-        segments: &[Segment { offset: 0, len: depth }],
-        input_step,
-        count,
+        segments: &[Segment { offset: 0, len: depth, weights: 0 }],
+        grid: Grid::line(count, input_step),
         residual: None,
         output,
     };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::activation::Activation;
 use crate::buffer::Buffer;
-use crate::gemm::apply_late;
+use crate::gemm::{self, apply_late};
 use crate::pool::Pool;
 use crate::shape::Shape;
 use crate::simd::{Kernel, Level, Vector, load_up_to, store_up_to};
@@ -131,7 +131,7 @@ impl Depthwise {
             }
         }
         if self.activation.is_long() {
-            apply_late::<V>(self.activation, late, output);
+            apply_late::<V>(self.activation, late.map(gemm::Residual::After), output);
         }
     }
 

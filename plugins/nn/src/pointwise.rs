@@ -2,7 +2,7 @@
 //! its input, a residual on its output.
 
 use crate::activation::Activation;
-use crate::gemm::{PackedWeights, Residual, Rows, Segment};
+use crate::gemm::{Grid, PackedWeights, Residual, Rows, Segment, Start};
 use crate::pool::Pool;
 use crate::shape::Shape;
 use crate::simd::{Kernel, Level, Vector, load_up_to, store_up_to};
@@ -48,7 +48,7 @@ impl Pointwise {
     pub fn new(level: Level, input: Shape, weights: &[f32], bias: &[f32], activation: Activation) -> Self {
         let depth = input.channels;
         let weights = PackedWeights::new(level, weights, bias, depth);
-        Self { level, input, weights, segment: [Segment { offset: 0, len: depth }], activation }
+        Self { level, input, weights, segment: [Segment { offset: 0, len: depth, weights: 0 }], activation }
     }
 
     /// The input image.
@@ -98,10 +98,10 @@ impl Pointwise {
         let rows = Rows {
             weights: self.weights.view(),
             activation: self.activation,
+            start: Start::Bias,
             input,
             segments: &self.segment,
-            input_step: self.input.channels,
-            count: output.len() / self.weights.columns,
+            grid: Grid::line(output.len() / self.weights.columns, self.input.channels),
             residual: residual.map(Residual::After),
             output,
         };
@@ -144,10 +144,10 @@ impl Kernel for PlainPixels<'_> {
         let rows = Rows {
             weights: self.weights.view(),
             activation: self.activation,
+            start: Start::Bias,
             input: self.input,
-            segments: &[Segment { offset: 0, len: self.weights.depth }],
-            input_step: self.weights.depth,
-            count: self.output.len() / self.weights.columns,
+            segments: &[Segment { offset: 0, len: self.weights.depth, weights: 0 }],
+            grid: Grid::line(self.output.len() / self.weights.columns, self.weights.depth),
             residual: self.residual.map(Residual::Before),
             output: self.output,
         };

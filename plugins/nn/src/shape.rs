@@ -1,5 +1,7 @@
 //! Sizes of images and windows, and TensorFlow's rules for padding.
 
+use std::ops::Range;
+
 /// The size of one image, stored row by row, pixel by pixel, channel by channel (NHWC with N = 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -69,6 +71,15 @@ impl Axis {
     /// The input pixel under tap `tap` of the window for `output`, unless that is padding.
     pub(crate) fn source(&self, output: usize, tap: usize) -> Option<usize> {
         (output * self.stride + tap * self.dilation).checked_sub(self.before).filter(|&at| at < self.input)
+    }
+
+    /// Those of the `outputs` for which tap `tap` of the window lies in the input, not in the padding.
+    pub(crate) fn reached(&self, tap: usize, outputs: &Range<usize>) -> Range<usize> {
+        let ahead = tap * self.dilation;
+        let first = self.before.saturating_sub(ahead).div_ceil(self.stride);
+        let end = (self.input + self.before).saturating_sub(ahead).div_ceil(self.stride);
+        let start = first.clamp(outputs.start, outputs.end);
+        start..end.clamp(start, outputs.end)
     }
 
     /// Whether each output pixel is made from the input pixel at the same place alone.

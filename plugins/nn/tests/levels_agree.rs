@@ -100,7 +100,10 @@ fn plain_conv(window: Window, depthwise: bool, input: (&[f32], usize), weights: 
 fn windows(height: usize, width: usize) -> Vec<Window> {
     let mut windows = Vec::new();
     for (kernel, stride, dilation) in
-        [(1, 1, 1), (3, 1, 1), (3, 2, 1), (5, 1, 1), (5, 2, 1), (3, 1, 2), (2, 2, 1), (4, 3, 1)]
+        [(1, 1, 1), (3, 1, 1), (3, 2, 1), (5, 1, 1), (5, 2, 1), (3, 1, 2), (2, 2, 1), (4, 3, 1), (1, 2, 1), (3, 2, 3)]
+            .into_iter()
+            // Taps that lie in the padding for some pixels, or for all.
+            .chain([(3, 1, 4), (3, 1, 12), (2, 1, 8)])
     {
         for axis in [Axis::same, Axis::valid] {
             let rows = axis(height, kernel, stride, dilation);
@@ -116,12 +119,13 @@ fn windows(height: usize, width: usize) -> Vec<Window> {
 #[test]
 fn dense_convolution_follows_its_definition() {
     for (height, width, inputs, outputs) in
-        [(7, 9, 3, 16), (13, 11, 5, 17), (6, 20, 8, 40), (1, 1, 4, 3), (9, 31, 3, 24)]
+        [(7, 9, 3, 16), (13, 11, 5, 17), (6, 20, 8, 40), (1, 1, 4, 3), (9, 31, 3, 24), (5, 30, 150, 20)]
     {
         for (i, window) in windows(height, width).into_iter().enumerate() {
             let activation = ACTIVATIONS[i % ACTIVATIONS.len()];
             let input = numbers(height * width * inputs, 1, 1.0);
-            let weights = numbers(window.rows.kernel * window.columns.kernel * inputs * outputs, 2, 1.0);
+            let weights =
+                numbers(window.rows.kernel * window.columns.kernel * inputs * outputs, 2, 1.0 / (inputs as f32).sqrt());
             let bias = numbers(outputs, 3, 1.0);
             let expected = plain_conv(window, false, (&input, inputs), &weights, &bias);
             let expected: Vec<f32> = expected.into_iter().map(|x| plain(activation, x)).collect();
