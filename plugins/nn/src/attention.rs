@@ -1,7 +1,7 @@
 //! Attention and deformable attention, one group of channels (a head) at a time.
 
 use crate::activation::Activation;
-use crate::gemm::{Grid, Panels, Rows, Segment, Start, panels_len};
+use crate::gemm::{Grid, Panels, Rows, Segment, Single, Size, Start};
 use crate::normalise::softmax_row;
 use crate::parts::Parts;
 use crate::pool::Pool;
@@ -55,8 +55,8 @@ pub(crate) fn attend(level: Level, pool: &mut Pool, sequences: Sequences<'_>, ou
     let wanted = (3 * pool.threads()).div_ceil(batch * heads);
     let ranges = if pool.threads() == 1 { 1 } else { wanted.min(query_count.div_ceil(QUERIES)) };
     let lens = [
-        panels_len(level.lanes(), depth, key_count),
-        panels_len(level.lanes(), key_count, depth),
+        keys_size(depth, key_count).panels_len::<Single>(level.lanes()),
+        values_size(depth, key_count).panels_len::<Single>(level.lanes()),
         sequences.block() * key_count,
         sequences.block() * depth,
     ];
@@ -66,6 +66,16 @@ pub(crate) fn attend(level: Level, pool: &mut Pool, sequences: Sequences<'_>, ou
         let queries = (query_count * range / ranges, query_count * (range + 1) / ranges);
         level.run(Unit { sequences, sequence, head, queries, lens, scratch, output: &parts });
     });
+}
+
+/// The matrix that turns a query to scores.
+const fn keys_size(depth: usize, key_count: usize) -> Size {
+    Size { columns: key_count, runs: 1, run: depth }
+}
+
+/// The matrix that turns weights to a result.
+const fn values_size(depth: usize, key_count: usize) -> Size {
+    Size { columns: depth, runs: 1, run: key_count }
 }
 
 /// Some queries of one head of one sequence.
@@ -90,8 +100,10 @@ impl Kernel for Unit<'_> {
         let (scores, results) = rest.split_at_mut(self.lens[2]);
         let first = self.sequence * key_count * channels + self.head * depth;
         let (keys, values) = (&self.sequences.keys[first..], &self.sequences.values[first..]);
-        let keys = Panels::pack::<V>(depth, key_count, |key, k| keys[key * channels + k], packed_keys);
-        let values = Panels::pack::<V>(key_count, depth, |column, key| values[key * channels + column], packed_values);
+        let size = keys_size(depth, key_count);
+        let keys = Panels::pack::<V>(Single, size, |key, k| keys[key * channels + k], packed_keys);
+        let size = values_size(depth, key_count);
+        let values = Panels::pack::<V>(Single, size, |column, key| values[key * channels + column], packed_values);
         for start in (self.queries.0..self.queries.1).step_by(self.sequences.block()) {
             let count = (self.queries.1 - start).min(self.sequences.block());
             let from = (self.sequence * query_count + start) * channels + self.head * depth;

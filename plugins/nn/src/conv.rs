@@ -1,22 +1,23 @@
 //! Dense convolution of any window: matrix tiles over bands of padded input rows, or, where taps are far from each other,
 //! tap by tap straight from the input.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::activation::Activation;
-use crate::gemm::{Grid, PackedWeights, Residual, Rows, Segment, Start, apply_late};
+use crate::gemm::{Arithmetic, Grid, PackedWeights, Residual, Rows, Segment, Single, Size, Start, apply_late};
 use crate::pool::Pool;
 use crate::shape::{Axis, Shape};
 use crate::simd::{Kernel, Level, Vector};
-use crate::window::{Window, pad_row};
+use crate::window::Window;
 
 /// A dense convolution with its weights packed for one level.
 #[derive(Debug)]
-pub struct Conv2d {
+pub struct Conv2d<A: Arithmetic = Single> {
     level: Level,
     window: Window,
     input_channels: usize,
-    weights: Arc<PackedWeights>,
+    weights: Arc<PackedWeights<A>>,
     activation: Activation,
 }
 
@@ -24,6 +25,21 @@ pub struct Conv2d {
 const MOST_ROWS: usize = 16;
 /// Output pixels that are computed from one band of padded rows, if a row has not more.
 const BAND: usize = 192;
+
+/// Whether taps are far from each other, or there is only one: then each is a matrix product of its own, of the pixels
+/// for which it does not lie in the padding.
+pub(crate) const fn by_taps(kernel: [usize; 2], dilation: usize) -> bool {
+    dilation > 1 || kernel[0] * kernel[1] == 1
+}
+
+/// How the weights of a window are packed: by taps, or by the rows of neighbouring ones.
+pub(crate) const fn size(kernel: [usize; 2], dilation: usize, input_channels: usize, columns: usize) -> Size {
+    if by_taps(kernel, dilation) {
+        Size { columns, runs: kernel[0] * kernel[1], run: input_channels }
+    } else {
+        Size { columns, runs: kernel[0], run: kernel[1] * input_channels }
+    }
+}
 
 impl Conv2d {
     /// Packs `weights`, stored as output channel, window row, window column, input channel.
@@ -38,17 +54,31 @@ impl Conv2d {
         bias: &[f32],
         activation: Activation,
     ) -> Self {
-        let depth = window.rows.kernel * window.columns.kernel * input_channels;
-        let weights = Arc::new(PackedWeights::new(level, weights, bias, depth));
+        let size = size(window.kernel(), window.dilation(), input_channels, bias.len());
+        let weights = Arc::new(PackedWeights::new(Single, level, weights, bias, size));
         Self::sharing(level, window, input_channels, weights, activation)
     }
 
-    /// A convolution with weights that others use, too.
+    /// Computes `output` from `input`.
+    ///
+    /// # Panics
+    /// When a slice has not the image's length.
+    pub fn run(&self, pool: &mut Pool, input: &[f32], output: &mut [f32]) {
+        if self.by_taps() {
+            self.run_taps(pool, input, None, output);
+        } else {
+            self.run_bands(pool, input, None, output);
+        }
+    }
+}
+
+impl<A: Arithmetic> Conv2d<A> {
+    /// A convolution with weights that others use, too, of [`size`].
     pub(crate) fn sharing(
         level: Level,
         window: Window,
         input_channels: usize,
-        weights: Arc<PackedWeights>,
+        weights: Arc<PackedWeights<A>>,
         activation: Activation,
     ) -> Self {
         assert!(window.rows.kernel <= MOST_ROWS, "a window has at most {MOST_ROWS} rows");
@@ -57,35 +87,50 @@ impl Conv2d {
 
     /// The output image.
     pub fn output(&self) -> Shape {
-        self.window.output(self.weights.columns)
+        self.window.output(self.weights.columns())
     }
 
-    /// Computes `output` from `input`.
-    ///
-    /// # Panics
-    /// When a slice has not the image's length.
-    pub fn run(&self, pool: &mut Pool, input: &[f32], output: &mut [f32]) {
-        self.run_with(pool, input, None, output);
+    /// Whether [`run_taps`](Self::run_taps) computes it, not [`run_bands`](Self::run_bands).
+    pub(crate) fn by_taps(&self) -> bool {
+        by_taps(self.window.kernel(), self.window.dilation())
     }
 
-    /// The same with a residual.
-    pub(crate) fn run_with(&self, pool: &mut Pool, input: &[f32], residual: Option<Residual<'_>>, output: &mut [f32]) {
+    /// Computes `output` tap by tap from an input whose pixels are padded to whole runs.
+    pub(crate) fn run_taps(
+        &self,
+        pool: &mut Pool,
+        input: &[A::Number],
+        residual: Option<Residual<'_>>,
+        output: &mut [f32],
+    ) {
         let shape = self.output();
-        assert_eq!(input.len(), self.window.rows.input * self.window.columns.input * self.input_channels);
+        assert!(self.by_taps());
+        assert_eq!(input.len(), self.window.rows.input * self.window.columns.input * self.pixel_len());
         assert_eq!(output.len(), shape.len());
-        let work = shape.width * shape.channels * self.weights.depth;
-        let scratch_len = if self.by_taps() { 0 } else { self.band_len() };
-        pool.rows(output, shape.height, work, scratch_len, |first, output, scratch| {
-            let scratch = &mut scratch[..scratch_len];
-            self.level.run(ConvRows { conv: self, input, first, residual, output, scratch });
+        let work = shape.width * shape.channels * self.weights.depth();
+        pool.rows(output, shape.height, work, 0, |first, output, _| {
+            let residual = residual.map(|r| r.slice_from(first * shape.width * shape.channels, output.len()));
+            self.level.run(TapRows { conv: self, input, first, residual, output });
         });
     }
 
-    /// Whether taps are far from each other, or there is only one: then each is a matrix product of its own, of the
-    /// pixels for which it does not lie in the padding.
-    const fn by_taps(&self) -> bool {
-        let Window { rows, columns } = self.window;
-        rows.dilation > 1 || columns.dilation > 1 || rows.kernel * columns.kernel == 1
+    /// Computes `output` from bands of padded rows.
+    pub(crate) fn run_bands(&self, pool: &mut Pool, input: &[f32], residual: Option<Residual<'_>>, output: &mut [f32]) {
+        let shape = self.output();
+        assert!(!self.by_taps());
+        assert_eq!(input.len(), self.window.rows.input * self.window.columns.input * self.input_channels);
+        assert_eq!(output.len(), shape.len());
+        let work = shape.width * shape.channels * self.weights.depth();
+        pool.rows(output, shape.height, work, self.band_len(), |first, output, scratch| {
+            let residual = residual.map(|r| r.slice_from(first * shape.width * shape.channels, output.len()));
+            let band = &mut A::numbers(scratch)[..self.band_len()];
+            self.level.run(BandRows { conv: self, input, first, residual, output, band });
+        });
+    }
+
+    /// A pixel of the input for [`run_taps`](Self::run_taps).
+    fn pixel_len(&self) -> usize {
+        self.input_channels.next_multiple_of(A::RUN)
     }
 
     /// Output rows that are computed from one band.
@@ -98,57 +143,45 @@ impl Conv2d {
         self.window.columns.padded() * self.input_channels
     }
 
+    /// A band, and what the last run may reach beyond it.
     fn band_len(&self) -> usize {
         let rows = self.window.rows;
-        ((self.band_rows() - 1) * rows.stride + rows.kernel) * self.padded_len()
+        ((self.band_rows() - 1) * rows.stride + rows.kernel) * self.padded_len() + A::RUN - 1
     }
 }
 
-struct ConvRows<'a> {
-    conv: &'a Conv2d,
+/// Rows computed from bands of padded input rows.
+struct BandRows<'a, A: Arithmetic> {
+    conv: &'a Conv2d<A>,
     input: &'a [f32],
     first: usize,
     residual: Option<Residual<'a>>,
     output: &'a mut [f32],
-    scratch: &'a mut [f32],
+    band: &'a mut [A::Number],
 }
 
-impl Kernel for ConvRows<'_> {
+impl<A: Arithmetic> Kernel for BandRows<'_, A> {
     #[inline(always)]
-    fn run<V: Vector>(mut self) {
-        let row_len = self.conv.window.columns.output * self.conv.weights.columns;
-        let residual = self.residual.map(|residual| residual.slice_from(self.first * row_len, self.output.len()));
-        self.residual = residual;
-        if self.conv.by_taps() {
-            self.taps::<V>();
-        } else {
-            self.bands::<V>(row_len);
-        }
-    }
-}
-
-impl ConvRows<'_> {
-    /// Computes all rows from bands of padded input rows.
-    #[inline(always)]
-    fn bands<V: Vector>(self, row_len: usize) {
+    fn run<V: Vector>(self) {
         let Conv2d { window, input_channels, weights, activation, .. } = self.conv;
-        let padded_len = self.conv.padded_len();
-        let segments = window_rows(window, *input_channels, padded_len);
+        let (padded_len, row_len) = (self.conv.padded_len(), window.columns.output * weights.columns());
+        let segments = window_rows::<A>(window, *input_channels, padded_len);
         let rows = self.conv.band_rows();
         for (i, output) in self.output.chunks_mut(rows * row_len).enumerate() {
             let lines = output.len() / row_len;
             let top = (self.first + i * rows) * window.rows.stride;
-            let padded =
-                self.scratch.chunks_exact_mut(padded_len).take((lines - 1) * window.rows.stride + window.rows.kernel);
-            for (row, padded) in padded.enumerate() {
+            let count = (lines - 1) * window.rows.stride + window.rows.kernel;
+            for (row, padded) in self.band.chunks_exact_mut(padded_len).take(count).enumerate() {
                 let source = (top + row).checked_sub(window.rows.before).filter(|&row| row < window.rows.input);
-                pad_row(&window.columns, *input_channels, self.input, source, padded);
+                pad_row(weights.arithmetic(), &window.columns, *input_channels, self.input, source, padded);
             }
+            // The last run may reach beyond its row, to weights of zero, times which nothing must be no number.
+            self.band[count * padded_len..][..A::RUN - 1].fill(A::number(0.0));
             let rows = Rows {
                 weights: weights.view(),
                 start: Start::Bias,
                 activation: *activation,
-                input: self.scratch,
+                input: self.band,
                 segments: &segments[..window.rows.kernel],
                 grid: Grid {
                     lines,
@@ -163,55 +196,77 @@ impl ConvRows<'_> {
             rows.compute::<V>();
         }
     }
+}
 
-    /// Computes all rows tap by tap, straight from the input.
+/// Rows computed tap by tap, straight from the input.
+struct TapRows<'a, A: Arithmetic> {
+    conv: &'a Conv2d<A>,
+    input: &'a [A::Number],
+    first: usize,
+    residual: Option<Residual<'a>>,
+    output: &'a mut [f32],
+}
+
+impl<A: Arithmetic> Kernel for TapRows<'_, A> {
     #[inline(always)]
-    fn taps<V: Vector>(mut self) {
+    fn run<V: Vector>(mut self) {
         let Conv2d { window, weights, activation, .. } = self.conv;
-        let (height, width) = (self.output.len() / weights.columns / window.columns.output, window.columns.output);
-        let lines = self.first..self.first + height;
-        let taps = (0..window.rows.kernel).flat_map(|row| (0..window.columns.kernel).map(move |column| (row, column)));
-        let covers = |&(row, column): &(usize, usize)| {
-            window.rows.reached(row, &lines) == lines && window.columns.reached(column, &(0..width)) == (0..width)
-        };
-        // Where it lies in the padding for no pixel, it comes last, and brings what follows the sum.
-        let last = taps.clone().find(covers);
-        if window.rows.kernel * window.columns.kernel > 1 {
+        let [rows, columns] = window.kernel();
+        let single = rows * columns == 1 && self.reaches_all((0, 0));
+        if !single {
             weights.fill_with_bias(self.output);
-            for tap in taps.filter(|&tap| Some(tap) != last) {
+        }
+        let mut last = None;
+        for tap in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
+            if last.is_none() && self.reaches_all(tap) {
+                last = Some(tap);
+            } else {
                 self.tap::<V>(tap, Start::Output, Activation::None, None);
             }
         }
+        let residual = self.residual;
         match last {
-            Some(tap) if window.rows.kernel * window.columns.kernel > 1 => {
-                self.tap::<V>(tap, Start::Output, *activation, self.residual);
-            }
-            Some(tap) => self.tap::<V>(tap, Start::Bias, *activation, self.residual),
-            None => apply_late::<V>(*activation, self.residual, self.output),
+            // The tap that no pixel has in the padding comes last, and brings what follows the sum.
+            Some(tap) if single => self.tap::<V>(tap, Start::Bias, *activation, residual),
+            Some(tap) => self.tap::<V>(tap, Start::Output, *activation, residual),
+            None => apply_late::<V>(*activation, residual, self.output),
         }
     }
+}
 
-    /// Adds what the tap in this row and column of the window sees.
+impl<A: Arithmetic> TapRows<'_, A> {
+    /// The rows, and the pixels of each, for which a tap does not lie in the padding.
+    fn reached(&self, (row, column): (usize, usize)) -> (Range<usize>, Range<usize>) {
+        let Window { rows, columns } = self.conv.window;
+        let count = self.output.len() / (columns.output * self.conv.weights.columns());
+        (rows.reached(row, &(self.first..self.first + count)), columns.reached(column, &(0..columns.output)))
+    }
+
+    fn reaches_all(&self, tap: (usize, usize)) -> bool {
+        let (lines, pixels) = self.reached(tap);
+        lines.len() * pixels.len() * self.conv.weights.columns() == self.output.len()
+    }
+
+    /// Adds what a tap sees.
     #[inline(always)]
     fn tap<V: Vector>(
         &mut self,
-        (row, column): (usize, usize),
+        tap: (usize, usize),
         start: Start,
         activation: Activation,
         residual: Option<Residual<'_>>,
     ) {
         let Conv2d { window, input_channels, weights, .. } = self.conv;
-        let (columns, row_len) = (weights.columns, window.columns.output * weights.columns);
-        let lines = window.rows.reached(row, &(self.first..self.first + self.output.len() / row_len));
-        let pixels = window.columns.reached(column, &(0..window.columns.output));
+        let (lines, pixels) = self.reached(tap);
         if lines.is_empty() || pixels.is_empty() {
             return;
         }
-        let input_line = window.columns.input * input_channels;
+        let (pixel_len, row_len) = (self.conv.pixel_len(), window.columns.output * weights.columns());
+        let input_line = window.columns.input * pixel_len;
         let source = |axis: &Axis, output: usize, tap: usize| output * axis.stride + tap * axis.dilation - axis.before;
-        let input = source(&window.rows, lines.start, row) * input_line
-            + source(&window.columns, pixels.start, column) * input_channels;
-        let at = (lines.start - self.first) * row_len + pixels.start * columns;
+        let input = source(&window.rows, lines.start, tap.0) * input_line
+            + source(&window.columns, pixels.start, tap.1) * pixel_len;
+        let at = (lines.start - self.first) * row_len + pixels.start * weights.columns();
         let rows = Rows {
             weights: weights.view(),
             start,
@@ -220,12 +275,12 @@ impl ConvRows<'_> {
             segments: &[Segment {
                 offset: 0,
                 len: *input_channels,
-                weights: (row * window.columns.kernel + column) * input_channels,
+                weights: (tap.0 * window.columns.kernel + tap.1) * pixel_len,
             }],
             grid: Grid {
                 lines: lines.len(),
                 rows: pixels.len(),
-                input_step: window.columns.stride * input_channels,
+                input_step: window.columns.stride * pixel_len,
                 input_line: window.rows.stride * input_line,
                 output_line: row_len,
             },
@@ -237,7 +292,29 @@ impl ConvRows<'_> {
 }
 
 /// The runs of a window of neighbouring taps over padded rows: one for each of its rows.
-fn window_rows(window: &Window, channels: usize, padded_len: usize) -> [Segment; MOST_ROWS] {
+fn window_rows<A: Arithmetic>(window: &Window, channels: usize, padded_len: usize) -> [Segment; MOST_ROWS] {
     let len = window.columns.kernel * channels;
-    std::array::from_fn(|row| Segment { offset: row * padded_len, len, weights: row * len })
+    std::array::from_fn(|row| Segment { offset: row * padded_len, len, weights: row * len.next_multiple_of(A::RUN) })
+}
+
+/// Copies input row `source` (or zeros, if it is padding) with its padding to `padded`.
+fn pad_row<A: Arithmetic>(
+    arithmetic: A,
+    columns: &Axis,
+    channels: usize,
+    input: &[f32],
+    source: Option<usize>,
+    padded: &mut [A::Number],
+) {
+    let zero = A::number(0.0);
+    let Some(source) = source else {
+        padded.fill(zero);
+        return;
+    };
+    let row_len = columns.input * channels;
+    let (before, rest) = padded.split_at_mut(columns.before * channels);
+    let (middle, after) = rest.split_at_mut(row_len);
+    before.fill(zero);
+    arithmetic.convert(&input[source * row_len..][..row_len], middle);
+    after.fill(zero);
 }

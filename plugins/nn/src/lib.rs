@@ -51,6 +51,7 @@ pub use engine::{
 #[cfg(feature = "candle")]
 pub use engine::{CandleConv, CandleDepthwise, CandleEngine, CandleImage, CandleNorm};
 pub use expanded::Expanded;
+pub use gemm::Bf16;
 pub use pointwise::{Pointwise, PointwiseInput};
 pub use pool::Pool;
 pub use preprocess::{Layout, Normalisation, Preprocessor, RgbFrame};

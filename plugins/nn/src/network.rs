@@ -30,7 +30,8 @@ pub enum Precision {
     /// 32 bits.
     #[default]
     F32,
-    /// 16 bits, 8 of them exponent; a GPU's.
+    /// 16 bits, 8 of them exponent. A CPU multiplies so and sums in f32; one without instructions for it computes in
+    /// f32.
     Bf16,
     /// 16 bits, 5 of them exponent; a GPU's.
     F16,
@@ -184,12 +185,12 @@ fn check_device(common: Common) -> Result<()> {
         }
         Device::Cpu => {}
     }
-    if common.precision != Precision::F32 {
-        return Err(Error::new(
-            "precision: the CPU computes in \"f32\"; \"bf16\" and \"f16\" are for device = \"cuda\"",
-        ));
+    match common.precision {
+        Precision::F32 | Precision::Bf16 => Ok(()),
+        Precision::F16 => {
+            Err(Error::new("precision = \"f16\" is for device = \"cuda\"; the CPU computes in \"f32\" or \"bf16\""))
+        }
     }
-    Ok(())
 }
 
 /// The size that the settings ask for, if a network can have it: below, the deepest stages have no pixels; above, memory ends.

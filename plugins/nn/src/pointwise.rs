@@ -2,7 +2,7 @@
 //! its input, a residual on its output.
 
 use crate::activation::Activation;
-use crate::gemm::{Grid, PackedWeights, Residual, Rows, Segment, Start};
+use crate::gemm::{Arithmetic, Grid, PackedWeights, Residual, Rows, Segment, Single, Size, Start};
 use crate::pool::Pool;
 use crate::shape::Shape;
 use crate::simd::{Kernel, Level, Vector, load_up_to, store_up_to};
@@ -47,7 +47,8 @@ impl Pointwise {
     /// When the weights' length is not the product of the channels.
     pub fn new(level: Level, input: Shape, weights: &[f32], bias: &[f32], activation: Activation) -> Self {
         let depth = input.channels;
-        let weights = PackedWeights::new(level, weights, bias, depth);
+        let weights =
+            PackedWeights::new(Single, level, weights, bias, Size { columns: bias.len(), runs: 1, run: depth });
         Self { level, input, weights, segment: [Segment { offset: 0, len: depth, weights: 0 }], activation }
     }
 
@@ -63,7 +64,7 @@ impl Pointwise {
 
     /// The output image.
     pub fn output(&self) -> Shape {
-        Shape { channels: self.weights.columns, ..self.input }
+        Shape { channels: self.weights.columns(), ..self.input }
     }
 
     /// The scratch memory that rows of pixels need, in f32.
@@ -87,7 +88,7 @@ impl Pointwise {
         assert_eq!(output.len(), self.output().len());
         assert!(source.residual.is_none_or(|r| r.len() == output.len()));
         let Shape { height, width, channels } = self.input;
-        let work = width * channels * self.weights.columns;
+        let work = width * channels * self.weights.columns();
         pool.rows(output, height, work, self.scratch_len(), |first, output, scratch| {
             self.level.run(PixelRows { conv: self, source, first: first * width, output, scratch });
         });
@@ -101,7 +102,7 @@ impl Pointwise {
             start: Start::Bias,
             input,
             segments: &self.segment,
-            grid: Grid::line(output.len() / self.weights.columns, self.input.channels),
+            grid: Grid::line(output.len() / self.weights.columns(), self.input.channels),
             residual: residual.map(Residual::After),
             output,
         };
@@ -109,36 +110,52 @@ impl Pointwise {
     }
 }
 
+/// Memory for pixels of another arithmetic than the input's: they stay in the second-level cache.
+const CONVERTED_BYTES: usize = 256 * 1024;
+/// Pixels that are converted together, at least and at most; whole tiles.
+const CONVERTED: [usize; 2] = [32, 192];
+
 /// `output = activation(input * weights + residual)` for pixels in any order.
-pub(crate) fn multiply_pixels(
+pub(crate) fn multiply_pixels<A: Arithmetic>(
     level: Level,
     pool: &mut Pool,
-    weights: &PackedWeights,
+    weights: &PackedWeights<A>,
     activation: Activation,
     input: &[f32],
     residual: Option<&[f32]>,
     output: &mut [f32],
 ) {
-    let PackedWeights { depth, columns, .. } = *weights;
+    let (depth, columns) = (weights.depth(), weights.columns());
     let pixels = output.len() / columns;
     assert!(input.len() == pixels * depth && output.len() == pixels * columns);
     assert!(residual.is_none_or(|r| r.len() == output.len()));
-    pool.rows(output, pixels, depth * columns, 0, |first, output, _| {
-        let input = &input[first * depth..];
+    let pixel_len = depth.next_multiple_of(A::RUN);
+    let block = (CONVERTED_BYTES / size_of::<A::Number>() / pixel_len).clamp(CONVERTED[0], CONVERTED[1]);
+    let block = block / CONVERTED[0] * CONVERTED[0];
+    pool.rows(output, pixels, depth * columns, A::converted_len(block, depth), |first, output, scratch| {
         let residual = residual.map(|r| &r[first * columns..][..output.len()]);
-        level.run(PlainPixels { weights, activation, input, residual, output });
+        for (i, output) in output.chunks_mut(block * columns).enumerate() {
+            let (first, count) = (first + i * block, output.len() / columns);
+            let input = &input[first * depth..][..count * depth];
+            let residual = residual.map(|r| &r[i * block * columns..][..output.len()]);
+            let converted = &mut scratch[..A::converted_len(count, depth)];
+            weights.arithmetic().convert_pixels(input, depth, converted);
+            let input = A::readable(input, converted);
+            level.run(PlainPixels { weights, activation, input, pixel_len, residual, output });
+        }
     });
 }
 
-struct PlainPixels<'a> {
-    weights: &'a PackedWeights,
+struct PlainPixels<'a, A: Arithmetic> {
+    weights: &'a PackedWeights<A>,
     activation: Activation,
-    input: &'a [f32],
+    input: &'a [A::Number],
+    pixel_len: usize,
     residual: Option<&'a [f32]>,
     output: &'a mut [f32],
 }
 
-impl Kernel for PlainPixels<'_> {
+impl<A: Arithmetic> Kernel for PlainPixels<'_, A> {
     #[inline(always)]
     fn run<V: Vector>(self) {
         let rows = Rows {
@@ -146,8 +163,8 @@ impl Kernel for PlainPixels<'_> {
             activation: self.activation,
             start: Start::Bias,
             input: self.input,
-            segments: &[Segment { offset: 0, len: self.weights.depth, weights: 0 }],
-            grid: Grid::line(self.output.len() / self.weights.columns, self.weights.depth),
+            segments: &[Segment { offset: 0, len: self.weights.depth(), weights: 0 }],
+            grid: Grid::line(self.output.len() / self.weights.columns(), self.pixel_len),
             residual: self.residual.map(Residual::Before),
             output: self.output,
         };
@@ -168,7 +185,7 @@ pub(crate) struct PixelRows<'a> {
 impl Kernel for PixelRows<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let (depth, columns) = (self.conv.weights.depth, self.conv.weights.columns);
+        let (depth, columns) = (self.conv.weights.depth(), self.conv.weights.columns());
         let end = self.first + self.output.len() / columns;
         let Some(gate) = self.source.gate else {
             let residual = self.source.residual.map(|r| &r[self.first * columns..end * columns]);

@@ -1,4 +1,4 @@
-//! Windows over an image, and the zero-padded rows that convolutions read through them.
+//! Windows over an image.
 
 use crate::shape::{Axis, Shape};
 
@@ -17,22 +17,19 @@ impl Window {
         Shape { height: self.rows.output, width: self.columns.output, channels }
     }
 
+    /// Rows and columns of taps.
+    pub(crate) const fn kernel(&self) -> [usize; 2] {
+        [self.rows.kernel, self.columns.kernel]
+    }
+
+    /// How far taps are from each other, at most.
+    pub(crate) const fn dilation(&self) -> usize {
+        let (rows, columns) = (self.rows.dilation, self.columns.dilation);
+        if rows > columns { rows } else { columns }
+    }
+
     /// Whether each output pixel is made from the input pixel at the same place alone.
     pub const fn is_pointwise(&self) -> bool {
         self.rows.is_pointwise() && self.columns.is_pointwise()
     }
-}
-
-/// Copies input row `source` (or zeros, if it is padding) with its padding to `padded`.
-pub(crate) fn pad_row(columns: &Axis, channels: usize, input: &[f32], source: Option<usize>, padded: &mut [f32]) {
-    let Some(source) = source else {
-        padded.fill(0.0);
-        return;
-    };
-    let row_len = columns.input * channels;
-    let (before, rest) = padded.split_at_mut(columns.before * channels);
-    let (middle, after) = rest.split_at_mut(row_len);
-    before.fill(0.0);
-    middle.copy_from_slice(&input[source * row_len..][..row_len]);
-    after.fill(0.0);
 }

@@ -6,12 +6,13 @@ use super::arena::{Arena, Memory};
 use super::{Attention, Deformable, Engine, EngineResult, Filter, MaskOutput, Norm, Placement, Scores, Step};
 use crate::arrange::{self, Cut};
 use crate::attention::{self, Sampled, Sequences};
+use crate::conv;
 use crate::elementwise;
-use crate::gemm::{PackedWeights, Residual};
+use crate::gemm::{Arithmetic, PackedWeights, Residual, Single, Size};
 use crate::labels::{self, Interpolation, Share};
 use crate::normalise::{self, Affine};
 use crate::pointwise::multiply_pixels;
-use crate::{Activation, Buffer, Conv2d, Depthwise, GlobalMean, Level, Pool, Resize, Sampling, Shape};
+use crate::{Activation, Bf16, Buffer, Conv2d, Depthwise, GlobalMean, Level, Pool, Resize, Sampling, Shape};
 
 /// Added to the score of what is not to be seen: its exponential is next to nothing, and no sum of it overflows.
 const CLOSED: f32 = -1e30;
@@ -20,6 +21,8 @@ const CLOSED: f32 = -1e30;
 #[derive(Debug)]
 pub struct Cpu {
     level: Level,
+    /// What convolutions compute in, if not in f32.
+    bf16: Option<Bf16>,
     pool: Pool,
     arena: Arena,
     /// Resizes that were run, with what they were made for: a network has a handful.
@@ -39,11 +42,17 @@ pub struct CpuImage {
 /// A packed convolution.
 #[derive(Debug)]
 pub struct CpuConv {
-    weights: Arc<PackedWeights>,
+    weights: Weights,
     inputs: usize,
     kernel: [usize; 2],
     step: Step,
     activation: Activation,
+}
+
+#[derive(Debug)]
+enum Weights {
+    Single(Arc<PackedWeights<Single>>),
+    Bf16(Arc<PackedWeights<Bf16>>),
 }
 
 /// A depthwise convolution, laid out for vectors.
@@ -78,7 +87,13 @@ impl Cpu {
     /// # Errors
     /// When the system refuses a thread.
     pub fn on(level: Level, threads: usize) -> std::io::Result<Self> {
-        Ok(Self { level, pool: Pool::new(threads)?, arena: Arena::default(), resizes: Vec::new() })
+        Ok(Self { level, bf16: None, pool: Pool::new(threads)?, arena: Arena::default(), resizes: Vec::new() })
+    }
+
+    /// The same with convolutions made from here on in bf16, their sums and all else in f32.
+    #[must_use]
+    pub fn with_bf16(self, products: Bf16) -> Self {
+        Self { bf16: Some(products), ..self }
     }
 
     /// The instruction set that it runs on.
@@ -108,9 +123,58 @@ impl Cpu {
         self.resizes.len() - 1
     }
 
+    fn convolve<A: Arithmetic>(
+        &mut self,
+        weights: &Arc<PackedWeights<A>>,
+        layer: &CpuConv,
+        image: &CpuImage,
+        residual: Option<&CpuImage>,
+    ) -> CpuImage {
+        let (level, activation) = (self.level, layer.activation);
+        assert_eq!(image.shape.channels, layer.inputs);
+        let window = layer.step.window(layer.kernel, image.shape);
+        let mut output = self.image(window.output(weights.columns()));
+        let residual = residual.map(|residual| &*residual.memory);
+        if window.is_pointwise() {
+            let input = &image.memory;
+            multiply_pixels(level, &mut self.pool, weights, activation, input, residual, &mut output.memory);
+            return output;
+        }
+        let residual = residual.map(Residual::Before);
+        let conv = Conv2d::sharing(level, window, layer.inputs, Arc::clone(weights), activation);
+        if conv.by_taps() {
+            let converted = self.converted(weights.arithmetic(), image);
+            let input = A::readable(&image.memory, &converted);
+            conv.run_taps(&mut self.pool, input, residual, &mut output.memory);
+        } else {
+            conv.run_bands(&mut self.pool, &image.memory, residual, &mut output.memory);
+        }
+        output
+    }
+
+    /// The image as `arithmetic` reads it, if that is not as it is.
+    fn converted<A: Arithmetic>(&mut self, arithmetic: A, image: &CpuImage) -> Memory {
+        let Shape { height, width, channels } = image.shape;
+        let mut converted = self.arena.take(A::converted_len(image.shape.pixels(), channels));
+        if !converted.is_empty() {
+            self.pool.rows(&mut converted, height, width * channels, 0, |first, rows, _| {
+                let count = rows.len() / A::converted_len(width, channels);
+                let input = &image.memory[first * width * channels..][..count * width * channels];
+                arithmetic.convert_pixels(input, channels, rows);
+            });
+        }
+        converted
+    }
+
     /// `a * weights`, the weights being packed for this call.
     fn multiply(&mut self, a: &CpuImage, weights: &[f32], columns: usize) -> CpuImage {
-        let packed = PackedWeights::new(self.level, weights, &vec![0.0; columns], a.shape.channels);
+        let packed = PackedWeights::new(
+            Single,
+            self.level,
+            weights,
+            &vec![0.0; columns],
+            Size { columns, runs: 1, run: a.shape.channels },
+        );
         let mut output = self.image(Shape { channels: columns, ..a.shape });
         multiply_pixels(self.level, &mut self.pool, &packed, Activation::None, &a.memory, None, &mut output.memory);
         output
@@ -126,8 +190,13 @@ impl Engine for Cpu {
     fn make_conv(&self, filter: Filter, step: Step, activation: Activation) -> EngineResult<CpuConv> {
         let [_, inputs, rows, columns] = filter.shape;
         let weights = if rows * columns == 1 { filter.weights } else { filter.inputs_last() };
-        let weights = Arc::new(PackedWeights::new(self.level, &weights, &filter.bias, inputs * rows * columns));
-        Ok(CpuConv { weights, inputs, kernel: [rows, columns], step, activation })
+        let kernel = [rows, columns];
+        let size = conv::size(kernel, step.dilation, inputs, filter.bias.len());
+        let weights = match self.bf16 {
+            None => Weights::Single(Arc::new(PackedWeights::new(Single, self.level, &weights, &filter.bias, size))),
+            Some(bf16) => Weights::Bf16(Arc::new(PackedWeights::new(bf16, self.level, &weights, &filter.bias, size))),
+        };
+        Ok(CpuConv { weights, inputs, kernel, step, activation })
     }
 
     fn make_depthwise(&self, filter: Filter, step: Step, activation: Activation) -> EngineResult<CpuDepthwise> {
@@ -172,19 +241,10 @@ impl Engine for Cpu {
     }
 
     fn conv(&mut self, layer: &CpuConv, image: &CpuImage, residual: Option<&CpuImage>) -> EngineResult<CpuImage> {
-        let (level, activation) = (self.level, layer.activation);
-        assert_eq!(image.shape.channels, layer.inputs);
-        let window = layer.step.window(layer.kernel, image.shape);
-        let mut output = self.image(window.output(layer.weights.columns));
-        let residual = residual.map(|residual| &*residual.memory);
-        if window.is_pointwise() {
-            let (input, weights) = (&image.memory, &layer.weights);
-            multiply_pixels(level, &mut self.pool, weights, activation, input, residual, &mut output.memory);
-        } else {
-            let conv = Conv2d::sharing(level, window, layer.inputs, Arc::clone(&layer.weights), activation);
-            conv.run_with(&mut self.pool, &image.memory, residual.map(Residual::Before), &mut output.memory);
+        match &layer.weights {
+            Weights::Single(weights) => Ok(self.convolve(weights, layer, image, residual)),
+            Weights::Bf16(weights) => Ok(self.convolve(weights, layer, image, residual)),
         }
-        Ok(output)
     }
 
     fn depthwise(&mut self, layer: &CpuDepthwise, image: &CpuImage) -> EngineResult<CpuImage> {

@@ -4,13 +4,13 @@ use segue_plugin::{Call, Error, Frame, Mask, Result, Stage};
 
 #[cfg(feature = "cuda")]
 use super::Device;
-use super::{Common, Family, InputRule, Network};
+use super::{Common, Family, InputRule, Network, Precision};
 use crate::weights::Weights;
+use crate::{
+    Bf16, Cpu, Engine, EngineError, EngineResult, Level, MaskOutput, Placement, Preprocessor, RgbFrame, Sampling, Shape,
+};
 #[cfg(feature = "cuda")]
 use crate::{CandleEngine, candle_core::DType};
-use crate::{
-    Cpu, Engine, EngineError, EngineResult, Level, MaskOutput, Placement, Preprocessor, RgbFrame, Sampling, Shape,
-};
 
 /// A network where it runs.
 pub(super) enum Running<F: Family> {
@@ -49,7 +49,7 @@ impl<F: Family> Running<F> {
             }
             // Without it, `check_device` has refused everything else.
             _ => {
-                let engine = Cpu::new(threads).map_err(Error::new)?;
+                let engine = cpu(common.precision, threads).map_err(Error::new)?;
                 let running = OnEngine::<_, F>::load(engine, weights, settings, rule)?;
                 let classes = running.network.classes();
                 Ok((Self::Cpu(running), classes))
@@ -83,12 +83,29 @@ impl<F: Family> OnEngine<Cpu, F> {
     }
 }
 
+fn cpu(precision: Precision, threads: usize) -> std::io::Result<Cpu> {
+    let cpu = Cpu::new(threads)?;
+    if precision != Precision::Bf16 {
+        return Ok(cpu);
+    }
+    match Bf16::best(cpu.level()) {
+        Some(products) => {
+            log::debug!("Computes in bf16 by {}", products.name());
+            Ok(cpu.with_bf16(products))
+        }
+        None => {
+            log::info!("precision = \"bf16\": this CPU has no instructions that make it faster, so it computes in f32");
+            Ok(cpu)
+        }
+    }
+}
+
 #[cfg(feature = "cuda")]
-const fn dtype(precision: super::Precision) -> DType {
+const fn dtype(precision: Precision) -> DType {
     match precision {
-        super::Precision::F32 => DType::F32,
-        super::Precision::Bf16 => DType::BF16,
-        super::Precision::F16 => DType::F16,
+        Precision::F32 => DType::F32,
+        Precision::Bf16 => DType::BF16,
+        Precision::F16 => DType::F16,
     }
 }
 

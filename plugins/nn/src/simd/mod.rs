@@ -178,7 +178,7 @@ pub(crate) trait Vector: Copy {
     /// Computes rows of a matrix product in tiles of as many rows as the registers hold, two vectors wide.
     ///
     /// # Safety
-    /// As [`Rows::blocks`](crate::gemm::Rows::blocks) says.
+    /// As `Rows::blocks` says.
     unsafe fn blocks(rows: &mut Rows<'_>, late: Option<Late<'_>>);
     /// Two to the power of the integer in the low bits of a float that [`ROUNDER`] was added to.
     fn power_of_rounded(self) -> Self;
