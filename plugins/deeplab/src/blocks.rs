@@ -2,7 +2,7 @@
 
 use segue_nn::network::LoadError;
 use segue_nn::weights::Scope;
-use segue_nn::{Activation, Engine, EngineResult, Filter, Step};
+use segue_nn::{Activation, Bottleneck, Engine, EngineResult, Filter, Step};
 
 /// What torchvision adds to variances: PyTorch's default.
 pub(crate) const EPSILON: f32 = 1e-5;
@@ -29,16 +29,22 @@ pub(crate) struct Inverted<E: Engine> {
 
 impl<E: Engine> Inverted<E> {
     pub(crate) fn forward(&self, engine: &mut E, input: E::Image) -> EngineResult<E::Image> {
-        let expanded = match &self.expand {
-            Some(expand) => Some(engine.conv(expand, &input, None)?),
-            None => None,
+        let kept = self.keeps_input.then_some(&input);
+        let (depthwise, project) = (&self.depthwise, &self.project);
+        let image = match (&self.expand, &self.excite) {
+            (Some(expand), None) => {
+                return engine.bottleneck(&Bottleneck { expand, depthwise, project: Some(project) }, &input, kept);
+            }
+            (Some(expand), Some(_)) => {
+                engine.bottleneck(&Bottleneck { expand, depthwise, project: None }, &input, None)?
+            }
+            (None, _) => engine.depthwise(depthwise, &input)?,
         };
-        let mut image = engine.depthwise(&self.depthwise, expanded.as_ref().unwrap_or(&input))?;
-        drop(expanded);
-        if let Some(excite) = &self.excite {
-            image = excite.forward(engine, &image)?;
-        }
-        engine.conv(&self.project, &image, self.keeps_input.then_some(&input))
+        let image = match &self.excite {
+            Some(excite) => excite.forward(engine, &image)?,
+            None => image,
+        };
+        engine.conv(project, &image, kept)
     }
 }
 

@@ -95,6 +95,11 @@ impl Depthwise {
         (self.window.rows.kernel - 1) * self.window.rows.dilation + 1
     }
 
+    /// Input rows that two neighbouring output rows both read.
+    pub(crate) const fn shared_rows(&self) -> usize {
+        ((self.window.rows.kernel - 1) * self.window.rows.dilation + 1).saturating_sub(self.window.rows.stride)
+    }
+
     /// A padded row's length.
     fn padded_len(&self) -> usize {
         self.window.columns.padded() * self.channels

@@ -12,6 +12,7 @@
 mod activation;
 mod arrange;
 mod attention;
+mod bottleneck;
 mod buffer;
 mod conv;
 mod deconv;
@@ -45,8 +46,8 @@ pub use deconv::Deconv2x2;
 pub use depthwise::Depthwise;
 pub use elementwise::{GlobalMean, activate, add, multiply, multiply_channels};
 pub use engine::{
-    Attention, Cpu, CpuConv, CpuDepthwise, CpuImage, CpuNorm, Deformable, Engine, EngineError, EngineResult, Filter,
-    MaskOutput, Norm, Padding, Placement, Scores, Step,
+    Attention, Bottleneck, Cpu, CpuConv, CpuDepthwise, CpuImage, CpuNorm, Deformable, Engine, EngineError,
+    EngineResult, Filter, MaskOutput, Norm, Padding, Placement, Scores, Step,
 };
 #[cfg(feature = "candle")]
 pub use engine::{CandleConv, CandleDepthwise, CandleEngine, CandleImage, CandleNorm};

@@ -137,22 +137,22 @@ pub(crate) fn multiply_pixels<A: Arithmetic>(
         for (i, output) in output.chunks_mut(block * columns).enumerate() {
             let (first, count) = (first + i * block, output.len() / columns);
             let input = &input[first * depth..][..count * depth];
-            let residual = residual.map(|r| &r[i * block * columns..][..output.len()]);
+            let residual = residual.map(|r| Residual::Before(&r[i * block * columns..][..output.len()]));
             let converted = &mut scratch[..A::converted_len(count, depth)];
             weights.arithmetic().convert_pixels(input, depth, converted);
             let input = A::readable(input, converted);
-            level.run(PlainPixels { weights, activation, input, pixel_len, residual, output });
+            level.run(PlainPixels { weights, activation, input, residual, output });
         }
     });
 }
 
-struct PlainPixels<'a, A: Arithmetic> {
-    weights: &'a PackedWeights<A>,
-    activation: Activation,
-    input: &'a [A::Number],
-    pixel_len: usize,
-    residual: Option<&'a [f32]>,
-    output: &'a mut [f32],
+/// Pixels whose inputs are padded to whole runs.
+pub(crate) struct PlainPixels<'a, A: Arithmetic> {
+    pub(crate) weights: &'a PackedWeights<A>,
+    pub(crate) activation: Activation,
+    pub(crate) input: &'a [A::Number],
+    pub(crate) residual: Option<Residual<'a>>,
+    pub(crate) output: &'a mut [f32],
 }
 
 impl<A: Arithmetic> Kernel for PlainPixels<'_, A> {
@@ -164,8 +164,8 @@ impl<A: Arithmetic> Kernel for PlainPixels<'_, A> {
             start: Start::Bias,
             input: self.input,
             segments: &[Segment { offset: 0, len: self.weights.depth(), weights: 0 }],
-            grid: Grid::line(self.output.len() / self.weights.columns(), self.pixel_len),
-            residual: self.residual.map(Residual::Before),
+            grid: Grid::line(self.output.len() / self.weights.columns(), self.weights.depth().next_multiple_of(A::RUN)),
+            residual: self.residual,
             output: self.output,
         };
         rows.compute::<V>();

@@ -141,9 +141,23 @@ impl Pool {
         scratch_len: usize,
         task: impl Fn(usize, &mut [T], &mut [f32]) + Sync,
     ) {
+        self.rows_in(self.chunks(rows, work_per_row), output, rows, scratch_len, task);
+    }
+
+    /// The same in so many parts.
+    ///
+    /// # Panics
+    /// When `output` is no multiple of `rows`, or a task panics.
+    pub(crate) fn rows_in<T: Send>(
+        &mut self,
+        chunks: usize,
+        output: &mut [T],
+        rows: usize,
+        scratch_len: usize,
+        task: impl Fn(usize, &mut [T], &mut [f32]) + Sync,
+    ) {
         assert_eq!(output.len() % rows.max(1), 0, "the output is not whole rows");
         let row_len = output.len() / rows.max(1);
-        let chunks = self.chunks(rows, work_per_row);
         let parts = Parts::new(output);
         self.run(chunks, scratch_len, &|chunk, scratch| {
             let (first, end) = (rows * chunk / chunks, rows * (chunk + 1) / chunks);

@@ -3,7 +3,7 @@
 
 use segue_nn::network::LoadError;
 use segue_nn::weights::Scope;
-use segue_nn::{Activation, Attention, Engine, EngineResult, Filter, Norm, Shape, Step};
+use segue_nn::{Activation, Attention, Bottleneck, Engine, EngineResult, Filter, Norm, Shape, Step};
 
 use crate::naming::BlockPlaces;
 
@@ -72,10 +72,9 @@ impl<E: Engine> Block<E> {
         let attended = self.attend(engine, normed)?;
         let image = engine.conv(&self.output, &attended, Some(&image))?;
         drop(attended);
-        let mut inner = engine.layer_norm(&self.mlp_norm, &image)?;
-        inner = engine.conv(&self.expand, &inner, None)?;
-        inner = engine.depthwise(&self.depthwise, &inner)?;
-        engine.conv(&self.project, &inner, Some(&image))
+        let normed = engine.layer_norm(&self.mlp_norm, &image)?;
+        let mlp = Bottleneck { expand: &self.expand, depthwise: &self.depthwise, project: Some(&self.project) };
+        engine.bottleneck(&mlp, &normed, Some(&image))
     }
 
     fn attend(&self, engine: &mut E, image: E::Image) -> EngineResult<E::Image> {

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use super::arena::{Arena, Memory};
-use super::{Attention, Deformable, Engine, EngineResult, Filter, MaskOutput, Norm, Placement, Scores, Step};
+use super::{
+    Attention, Bottleneck, Deformable, Engine, EngineResult, Filter, MaskOutput, Norm, Placement, Scores, Step,
+};
 use crate::arrange::{self, Cut};
 use crate::attention::{self, Sampled, Sequences};
+use crate::bottleneck::{self, Linear};
 use crate::conv;
 use crate::elementwise;
 use crate::gemm::{Arithmetic, PackedWeights, Residual, Single, Size};
@@ -152,6 +155,30 @@ impl Cpu {
         output
     }
 
+    /// The layers joined, where that is faster.
+    fn joined<A: Arithmetic>(
+        &mut self,
+        layers: &Bottleneck<'_, Self>,
+        (expand, project): (&PackedWeights<A>, Option<&Arc<PackedWeights<A>>>),
+        image: &CpuImage,
+        residual: Option<&CpuImage>,
+    ) -> Option<CpuImage> {
+        let Bottleneck { depthwise, .. } = *layers;
+        let expanded = Shape { channels: expand.columns(), ..image.shape };
+        let window = depthwise.step.window(depthwise.kernel, expanded);
+        let linear = |layer: &CpuConv, weights| Linear { weights, activation: layer.activation };
+        let joined = bottleneck::Bottleneck {
+            expand: linear(layers.expand, expand),
+            depthwise: depthwise.filters.over(window),
+            project: layers.project.zip(project).map(|(layer, weights)| linear(layer, weights)),
+        };
+        let parts = joined.parts(&self.pool)?;
+        let mut output = self.image(window.output(joined.outputs()));
+        let residual = residual.map(|residual| &*residual.memory);
+        joined.run(&mut self.pool, parts, &image.memory, residual, &mut output.memory);
+        Some(output)
+    }
+
     /// The image as `arithmetic` reads it, if that is not as it is.
     fn converted<A: Arithmetic>(&mut self, arithmetic: A, image: &CpuImage) -> Memory {
         let Shape { height, width, channels } = image.shape;
@@ -252,6 +279,30 @@ impl Engine for Cpu {
         let mut output = self.image(window.output(image.shape.channels));
         layer.filters.over(window).run(&mut self.pool, &image.memory, None, &mut output.memory);
         Ok(output)
+    }
+
+    fn bottleneck(
+        &mut self,
+        layers: &Bottleneck<'_, Self>,
+        image: &CpuImage,
+        residual: Option<&CpuImage>,
+    ) -> EngineResult<CpuImage> {
+        let weights = (&layers.expand.weights, layers.project.map(|project| &project.weights));
+        let made = match weights {
+            (Weights::Single(expand), None) => self.joined(layers, (expand, None), image, residual),
+            (Weights::Bf16(expand), None) => self.joined(layers, (expand, None), image, residual),
+            (Weights::Single(expand), Some(Weights::Single(project))) => {
+                self.joined(layers, (expand, Some(project)), image, residual)
+            }
+            (Weights::Bf16(expand), Some(Weights::Bf16(project))) => {
+                self.joined(layers, (expand, Some(project)), image, residual)
+            }
+            _ => None,
+        };
+        match made {
+            Some(made) => Ok(made),
+            None => self.one_by_one(layers, image, residual),
+        }
     }
 
     fn layer_norm(&mut self, norm: &CpuNorm, image: &CpuImage) -> EngineResult<CpuImage> {

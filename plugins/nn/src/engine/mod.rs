@@ -143,6 +143,17 @@ pub struct Deformable<'a, I> {
     pub points: usize,
 }
 
+/// A pointwise convolution, a depthwise one, and perhaps another pointwise one, one after the other.
+#[derive(Debug)]
+pub struct Bottleneck<'a, E: Engine> {
+    /// A pointwise convolution to many channels.
+    pub expand: &'a E::Conv,
+    /// A filter for each of them.
+    pub depthwise: &'a E::Depthwise,
+    /// A pointwise convolution to few channels.
+    pub project: Option<&'a E::Conv>,
+}
+
 /// Runs the operations that networks are made of.
 pub trait Engine: Sized + Send + 'static {
     /// Values on the engine's device.
@@ -183,6 +194,31 @@ pub trait Engine: Sized + Send + 'static {
     ) -> EngineResult<Self::Image>;
     /// `activation(convolution(image))`.
     fn depthwise(&mut self, layer: &Self::Depthwise, image: &Self::Image) -> EngineResult<Self::Image>;
+    /// The layers one after the other, `residual` added before the last one's activation. An engine may do without the
+    /// images between them.
+    fn bottleneck(
+        &mut self,
+        layers: &Bottleneck<'_, Self>,
+        image: &Self::Image,
+        residual: Option<&Self::Image>,
+    ) -> EngineResult<Self::Image> {
+        self.one_by_one(layers, image, residual)
+    }
+    /// The layers, each with its image.
+    fn one_by_one(
+        &mut self,
+        layers: &Bottleneck<'_, Self>,
+        image: &Self::Image,
+        residual: Option<&Self::Image>,
+    ) -> EngineResult<Self::Image> {
+        let expanded = self.conv(layers.expand, image, None)?;
+        let inner = self.depthwise(layers.depthwise, &expanded)?;
+        drop(expanded);
+        match layers.project {
+            Some(project) => self.conv(project, &inner, residual),
+            None => Ok(inner),
+        }
+    }
     /// Each pixel normalised over its channels.
     fn layer_norm(&mut self, norm: &Self::Norm, image: &Self::Image) -> EngineResult<Self::Image>;
     /// Each group of channels normalised over all pixels.
