@@ -5,6 +5,7 @@
 
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
+use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
 use super::bf16::{COLUMNS, Product, ROWS, Steps, Sums};
@@ -76,7 +77,7 @@ impl Drop for Tiles {
 /// The rows' inputs and the panel reach as far as the steps say, [`Tiles`] of the product's rows are in use, and there
 /// is a step, each with a count above 0.
 #[inline(always)]
-pub(super) unsafe fn multiply(product: &Product<'_>, sums: &mut Sums) {
+pub(super) unsafe fn multiply(product: &Product<'_>, sums: &mut MaybeUninit<Sums>) {
     const SUMS_STEP: usize = COLUMNS * size_of::<f32>();
     const { assert!(size_of::<Steps>() == 24 && SUMS_STEP == 128) };
     // SAFETY: the caller's promise. A panel's rows come in pairs of 128 bytes, 16 of which meet 32 input values.
@@ -121,7 +122,7 @@ pub(super) unsafe fn multiply(product: &Product<'_>, sums: &mut Sums) {
             panel_step = in(reg) SUMS_STEP,
             step = inout(reg) product.steps.as_ptr() => _,
             steps = inout(reg) product.steps.len() => _,
-            sums = in(reg) sums.0.as_mut_ptr(),
+            sums = in(reg) sums.as_mut_ptr(),
             upper = out(reg) _,
             lower = out(reg) _,
             weights = out(reg) _,

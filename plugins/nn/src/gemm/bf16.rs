@@ -3,6 +3,7 @@
 //! Rows are taken 16 at a time and columns 32: what AMX's tiles hold. Weights lie in pairs of rows, as both AMX and
 //! AVX-512 read them. Sums go through a small buffer, from which they are finished by the vectors of f32.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use half::bf16;
@@ -155,8 +156,6 @@ impl Arithmetic for Bf16 {
     #[inline(always)]
     unsafe fn blocks<V: Vector>(rows: &mut Rows<'_, Self>, late: Option<Late<'_>>) {
         assert!((1..=MOST_SEGMENTS).contains(&rows.segments.len()) && rows.segments.iter().all(|s| s.len > 0));
-        #[cfg(target_arch = "x86_64")]
-        let _tiles = (rows.weights.arithmetic == Self::Amx).then(|| super::amx::Tiles::of(rows.grid.rows.min(ROWS)));
         for (lines, line_rows) in rows.grid.blocks() {
             // SAFETY: the caller's promise.
             unsafe { rows.block::<V>(lines.clone(), line_rows.clone()) };
@@ -166,12 +165,12 @@ impl Arithmetic for Bf16 {
 }
 
 impl Product<'_> {
-    /// Computes the sums.
+    /// Computes the sums of as many rows as there are.
     ///
     /// # Safety
     /// The rows' inputs and the panel reach as far as the steps say.
     #[inline(always)]
-    unsafe fn compute(&self, arithmetic: Bf16, sums: &mut Sums) {
+    unsafe fn compute(&self, arithmetic: Bf16, sums: &mut MaybeUninit<Sums>) {
         // SAFETY: the caller's promise; `available` found the instructions.
         unsafe {
             match arithmetic {
@@ -186,10 +185,11 @@ impl Product<'_> {
 
     /// # Safety
     /// As for [`compute`](Self::compute).
-    unsafe fn compute_plainly(&self, sums: &mut Sums) {
-        for (input, sums) in self.inputs.into_iter().zip(&mut sums.0) {
-            for (row, sums) in sums.iter_mut().take(self.rows).enumerate() {
-                *sums = [0.0; COLUMNS];
+    unsafe fn compute_plainly(&self, to: &mut MaybeUninit<Sums>) {
+        let to: *mut [[f32; COLUMNS]; ROWS] = to.as_mut_ptr().cast();
+        for (group, input) in self.inputs.into_iter().enumerate() {
+            for row in 0..self.rows {
+                let mut sums = [0.0; COLUMNS];
                 for step in self.steps {
                     for k in 0..step.count * RUN {
                         // SAFETY: the caller's promise.
@@ -203,6 +203,8 @@ impl Product<'_> {
                         }
                     }
                 }
+                // SAFETY: so many groups and rows are there.
+                unsafe { to.add(group).cast::<[f32; COLUMNS]>().add(row).write(sums) };
             }
         }
     }
@@ -212,19 +214,53 @@ impl Product<'_> {
 #[derive(Clone, Copy)]
 struct Group {
     line: usize,
-    first: usize,
+    row: usize,
     skipped: usize,
 }
 
-impl Rows<'_, Bf16> {
-    /// Group number `index` of a block's rows.
-    fn group(&self, lines: &Range<usize>, rows: &Range<usize>, index: usize) -> Group {
-        let in_line = rows.len().div_ceil(ROWS);
-        let start = rows.start + index % in_line * ROWS;
-        let first = start.min(rows.end.saturating_sub(ROWS));
-        Group { line: lines.start + index / in_line, first, skipped: start - first }
+/// How a block's rows are grouped.
+struct Groups {
+    lines: Range<usize>,
+    rows: Range<usize>,
+    /// Lines whose inputs follow each other are one.
+    joined: bool,
+}
+
+impl Groups {
+    fn of(grid: &Grid, lines: Range<usize>, rows: Range<usize>) -> Self {
+        let joined = rows.len() == grid.rows && grid.input_line == grid.rows * grid.input_step;
+        Self { lines, rows, joined }
     }
 
+    fn count(&self) -> usize {
+        if self.joined {
+            (self.lines.len() * self.rows.len()).div_ceil(ROWS)
+        } else {
+            self.lines.len() * self.rows.len().div_ceil(ROWS)
+        }
+    }
+
+    /// Rows of each group.
+    fn height(&self) -> usize {
+        if self.joined { (self.lines.len() * self.rows.len()).min(ROWS) } else { self.rows.end.min(ROWS) }
+    }
+
+    fn get(&self, index: usize) -> Group {
+        let Self { lines, rows, joined } = self;
+        if *joined {
+            let start = index * ROWS;
+            let first = start.min((lines.len() * rows.len()).saturating_sub(ROWS));
+            Group { line: lines.start + first / rows.len(), row: first % rows.len(), skipped: start - first }
+        } else {
+            let in_line = rows.len().div_ceil(ROWS);
+            let start = rows.start + index % in_line * ROWS;
+            let row = start.min(rows.end.saturating_sub(ROWS));
+            Group { line: lines.start + index / in_line, row, skipped: start - row }
+        }
+    }
+}
+
+impl Rows<'_, Bf16> {
     /// Computes `rows` of `lines`, panel by panel.
     ///
     /// # Safety
@@ -232,7 +268,7 @@ impl Rows<'_, Bf16> {
     #[inline(always)]
     unsafe fn block<V: Vector>(&mut self, lines: Range<usize>, rows: Range<usize>) {
         let Panels { arithmetic, panels, size, .. } = self.weights;
-        let Grid { rows: rows_of_line, input_step, input_line, .. } = self.grid;
+        let Grid { input_step, input_line, .. } = self.grid;
         let mut steps = [Steps::default(); MOST_SEGMENTS];
         for (step, segment) in steps.iter_mut().zip(self.segments) {
             *step = Steps {
@@ -242,21 +278,25 @@ impl Rows<'_, Bf16> {
             };
         }
         let steps = &steps[..self.segments.len()];
-        let groups = lines.len() * rows.len().div_ceil(ROWS);
-        let mut sums = Sums([[[0.0; COLUMNS]; ROWS]; 2]);
+        let groups = Groups::of(&self.grid, lines, rows);
+        #[cfg(target_arch = "x86_64")]
+        let _tiles = (arithmetic == Bf16::Amx).then(|| super::amx::Tiles::of(groups.height()));
+        // Not zeroed: only what was computed is read.
+        let mut sums = MaybeUninit::<Sums>::uninit();
         for column in (0..size.columns).step_by(COLUMNS) {
             let panel = panels[column * size.rows::<Bf16>()..].as_ptr();
-            for first in (0..groups).step_by(2) {
+            for first in (0..groups.count()).step_by(2) {
                 // The last one may be alone.
-                let pair = [first, (first + 1).min(groups - 1)].map(|index| self.group(&lines, &rows, index));
-                let inputs =
-                    pair.map(|group| self.input[group.line * input_line + group.first * input_step..].as_ptr());
-                let product = Product { inputs, input_step, rows: rows_of_line.min(ROWS), panel, steps };
+                let pair = [first, (first + 1).min(groups.count() - 1)].map(|index| groups.get(index));
+                let inputs = pair.map(|group| self.input[group.line * input_line + group.row * input_step..].as_ptr());
+                let product = Product { inputs, input_step, rows: groups.height(), panel, steps };
                 // SAFETY: the caller's promise; the groups are within lines and rows.
                 unsafe {
                     product.compute(arithmetic, &mut sums);
-                    for (group, sums) in pair.into_iter().zip(&sums.0).take(groups - first) {
-                        self.finish_group::<V>(group, column, &sums[..product.rows]);
+                    let sums: *const [[f32; COLUMNS]; ROWS] = sums.as_ptr().cast();
+                    for (i, group) in pair.into_iter().take(groups.count() - first).enumerate() {
+                        let sums = std::slice::from_raw_parts(sums.add(i).cast(), product.rows);
+                        self.finish_group::<V>(group, column, sums);
                     }
                 }
             }
@@ -270,23 +310,29 @@ impl Rows<'_, Bf16> {
     #[inline(always)]
     unsafe fn finish_group<V: Vector>(&mut self, group: Group, column: usize, sums: &[[f32; COLUMNS]]) {
         let columns = self.weights.size.columns;
-        let at = group.line * self.grid.output_line + group.first * columns + column;
         let left = (columns - column).min(COLUMNS);
-        for vector in (0..left).step_by(2 * V::LANES) {
-            let mut row = group.skipped;
-            // SAFETY: the caller's promise.
-            unsafe {
-                while row < sums.len() {
-                    let (at, count) = (at + row * columns + vector, sums.len() - row);
-                    match (left - vector > V::LANES, count >= FINISHED) {
-                        (true, true) => self.finish_rows::<V, FINISHED, 2>(at, column + vector, &sums[row..], vector),
-                        (true, false) => self.finish_rows::<V, 1, 2>(at, column + vector, &sums[row..], vector),
-                        (false, true) => self.finish_rows::<V, FINISHED, 1>(at, column + vector, &sums[row..], vector),
-                        (false, false) => self.finish_rows::<V, 1, 1>(at, column + vector, &sums[row..], vector),
+        let (mut line, mut row) = (group.line, group.row + group.skipped);
+        let mut sums = &sums[group.skipped..];
+        while !sums.is_empty() {
+            while row >= self.grid.rows {
+                (line, row) = (line + 1, row - self.grid.rows);
+            }
+            let at = line * self.grid.output_line + row * columns + column;
+            let count = if sums.len().min(self.grid.rows - row) >= FINISHED { FINISHED } else { 1 };
+            for vector in (0..left).step_by(2 * V::LANES) {
+                let (at, column) = (at + vector, column + vector);
+                // SAFETY: the caller's promise.
+                unsafe {
+                    match (left - vector > V::LANES, count == FINISHED) {
+                        (true, true) => self.finish_rows::<V, FINISHED, 2>(at, column, sums, vector),
+                        (true, false) => self.finish_rows::<V, 1, 2>(at, column, sums, vector),
+                        (false, true) => self.finish_rows::<V, FINISHED, 1>(at, column, sums, vector),
+                        (false, false) => self.finish_rows::<V, 1, 1>(at, column, sums, vector),
                     }
-                    row += if count >= FINISHED { FINISHED } else { 1 };
                 }
             }
+            sums = &sums[count..];
+            row += count;
         }
     }
 

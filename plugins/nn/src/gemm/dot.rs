@@ -1,6 +1,7 @@
 //! AVX-512 BF16: each of 16 lanes adds two products to a sum.
 
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
 use half::bf16;
 
@@ -20,6 +21,7 @@ pub(super) fn is_fast() -> bool {
 ///
 /// # Safety
 /// The CPU has the features; the slices are as long as each other.
+#[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 pub(super) unsafe fn convert(from: &[f32], to: &mut [bf16]) {
     let whole = from.len() / LANES * LANES;
@@ -40,17 +42,18 @@ pub(super) unsafe fn convert(from: &[f32], to: &mut [bf16]) {
 /// # Safety
 /// The rows' inputs and the panel reach as far as the steps say, and the CPU has the features.
 #[target_feature(enable = "avx512f,avx512bf16")]
-pub(super) unsafe fn multiply(product: &Product<'_>, sums: &mut Sums) {
-    for (input, sums) in product.inputs.into_iter().zip(&mut sums.0) {
+pub(super) unsafe fn multiply(product: &Product<'_>, sums: &mut MaybeUninit<Sums>) {
+    for (group, input) in product.inputs.into_iter().enumerate() {
         let mut row = 0;
         // SAFETY: the caller's promise; the rows are within the product's.
         unsafe {
+            let sums: *mut f32 = sums.as_mut_ptr().cast::<f32>().add(group * ROWS * COLUMNS);
             while row + TILE <= product.rows.min(ROWS) {
-                tile::<TILE>(product, input.add(row * product.input_step), &mut sums[row..]);
+                tile::<TILE>(product, input.add(row * product.input_step), sums.add(row * COLUMNS));
                 row += TILE;
             }
             while row < product.rows.min(ROWS) {
-                tile::<1>(product, input.add(row * product.input_step), &mut sums[row..]);
+                tile::<1>(product, input.add(row * product.input_step), sums.add(row * COLUMNS));
                 row += 1;
             }
         }
@@ -58,10 +61,10 @@ pub(super) unsafe fn multiply(product: &Product<'_>, sums: &mut Sums) {
 }
 
 /// # Safety
-/// As for [`multiply`]; there are `M` rows and sums.
+/// As for [`multiply`]; there are `M` rows, and room for their sums.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn tile<const M: usize>(product: &Product<'_>, input: *const bf16, to: &mut [[f32; COLUMNS]]) {
+unsafe fn tile<const M: usize>(product: &Product<'_>, input: *const bf16, to: *mut f32) {
     let mut sums = [[_mm512_setzero_ps(); 2]; M];
     for step in product.steps {
         // SAFETY: the caller's promise.
@@ -81,11 +84,11 @@ unsafe fn tile<const M: usize>(product: &Product<'_>, input: *const bf16, to: &m
             }
         }
     }
-    for (sum, to) in sums.iter().zip(to) {
-        // SAFETY: a row of sums has two vectors.
+    for (m, sum) in sums.iter().enumerate() {
+        // SAFETY: the caller's promise; a row of sums has two vectors.
         unsafe {
-            _mm512_storeu_ps(to.as_mut_ptr(), sum[0]);
-            _mm512_storeu_ps(to.as_mut_ptr().add(LANES), sum[1]);
+            _mm512_storeu_ps(to.add(m * COLUMNS), sum[0]);
+            _mm512_storeu_ps(to.add(m * COLUMNS + LANES), sum[1]);
         }
     }
 }
