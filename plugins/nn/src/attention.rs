@@ -1,16 +1,19 @@
 //! Attention and deformable attention, one group of channels (a head) at a time.
 
+use std::marker::PhantomData;
+use std::ops::Range;
+
 use crate::activation::Activation;
-use crate::gemm::{Grid, Panels, Rows, Segment, Single, Size, Start};
-use crate::normalise::softmax_row;
+use crate::gemm::{Arithmetic, Grid, Panels, Rows, Segment, Size, Source, Start};
+use crate::normalise::{exponentials, softmax_row};
 use crate::parts::Parts;
 use crate::pool::Pool;
 use crate::simd::{Kernel, Level, Vector, load_up_to, store_up_to};
 
-/// Scores that are computed before they are used: they stay in the second-level cache.
-const SCORES_TOGETHER: usize = 96 * 1024;
-/// Queries of a block; whole matrix tiles on all levels.
-const QUERIES: usize = 24;
+/// Scores that are computed before they are used: they stay in the first-level cache, or near.
+const SCORES_TOGETHER: usize = 16 * 1024;
+/// Queries of a block; whole matrix tiles of all arithmetics.
+const QUERIES: usize = 48;
 
 /// Sequences that attend: `batch x queries x channels` and `batch x keys x channels` values.
 #[derive(Clone, Copy, Debug)]
@@ -42,94 +45,144 @@ impl Sequences<'_> {
 
     /// Queries whose scores are computed together.
     fn block(&self) -> usize {
-        (SCORES_TOGETHER / self.key_count / QUERIES * QUERIES).clamp(QUERIES, 8 * QUERIES)
+        (SCORES_TOGETHER / self.key_count / QUERIES * QUERIES).clamp(QUERIES, 4 * QUERIES)
     }
 }
 
 /// `output = softmax(queries * keys / sqrt(group) + bias + mask) * values`.
-pub(crate) fn attend(level: Level, pool: &mut Pool, sequences: Sequences<'_>, output: &mut [f32]) {
+pub(crate) fn attend<A: Arithmetic>(
+    arithmetic: A,
+    level: Level,
+    pool: &mut Pool,
+    sequences: Sequences<'_>,
+    output: &mut [f32],
+) {
     sequences.check(output);
-    let Sequences { batch, query_count, key_count, channels, heads, .. } = sequences;
-    let depth = channels / heads;
+    let Sequences { batch, query_count, channels, heads, .. } = sequences;
     // Each unit packs its keys and values anew: no more units than keep the threads busy.
     let wanted = (3 * pool.threads()).div_ceil(batch * heads);
     let ranges = if pool.threads() == 1 { 1 } else { wanted.min(query_count.div_ceil(QUERIES)) };
-    let lens = [
-        keys_size(depth, key_count).panels_len::<Single>(level.lanes()),
-        values_size(depth, key_count).panels_len::<Single>(level.lanes()),
-        sequences.block() * key_count,
-        sequences.block() * depth,
-    ];
+    let matrices = Matrices::<A>::of(level, &sequences);
     let parts = Parts::new(output);
-    pool.run(batch * heads * ranges, lens.iter().sum(), &|unit, scratch| {
+    pool.run(batch * heads * ranges, matrices.scratch_len(), &|unit, scratch| {
         let (sequence, head, range) = (unit / ranges / heads, unit / ranges % heads, unit % ranges);
-        let queries = (query_count * range / ranges, query_count * (range + 1) / ranges);
-        level.run(Unit { sequences, sequence, head, queries, lens, scratch, output: &parts });
+        let queries = query_count * range / ranges..query_count * (range + 1) / ranges;
+        let place = Place { sequence, head, first: head * (channels / heads) };
+        level.run(Unit { arithmetic, level, sequences, matrices, place, queries, scratch, output: &parts });
     });
 }
 
-/// The matrix that turns a query to scores.
-const fn keys_size(depth: usize, key_count: usize) -> Size {
-    Size { columns: key_count, runs: 1, run: depth }
+/// What a unit computes with, and how long it is.
+#[derive(Clone, Copy)]
+struct Matrices<A> {
+    /// The matrix that turns a query to scores.
+    keys: Size,
+    keys_len: usize,
+    /// The matrix that turns weights to a result.
+    values: Size,
+    values_len: usize,
+    /// Queries of a block.
+    block: usize,
+    arithmetic: PhantomData<A>,
 }
 
-/// The matrix that turns weights to a result.
-const fn values_size(depth: usize, key_count: usize) -> Size {
-    Size { columns: depth, runs: 1, run: key_count }
+impl<A: Arithmetic> Matrices<A> {
+    fn of(level: Level, sequences: &Sequences<'_>) -> Self {
+        let depth = sequences.channels / sequences.heads;
+        let keys = Size { columns: sequences.key_count, runs: 1, run: depth };
+        let values = Size { columns: depth, runs: 1, run: sequences.key_count };
+        let [keys_len, values_len] = [keys, values].map(|size| size.panels_len::<A>(level.lanes()));
+        Self { keys, keys_len, values, values_len, block: sequences.block(), arithmetic: PhantomData }
+    }
+
+    /// Scratch for packed matrices, in f32: numbers are no larger than that.
+    const fn scratch_len(&self) -> usize {
+        let Size { columns: key_count, run: depth, .. } = self.keys;
+        let padded = key_count.next_multiple_of(A::RUN) + 2 * depth.next_multiple_of(A::RUN);
+        self.keys_len + self.values_len + self.block * (key_count + padded)
+    }
+}
+
+/// Where a unit's queries, keys and values are.
+#[derive(Clone, Copy)]
+struct Place {
+    sequence: usize,
+    head: usize,
+    /// The head's first channel.
+    first: usize,
 }
 
 /// Some queries of one head of one sequence.
-struct Unit<'a> {
+struct Unit<'a, A: Arithmetic> {
+    arithmetic: A,
+    level: Level,
     sequences: Sequences<'a>,
-    sequence: usize,
-    head: usize,
-    queries: (usize, usize),
-    /// Of packed keys, packed values, scores and results.
-    lens: [usize; 4],
+    matrices: Matrices<A>,
+    place: Place,
+    queries: Range<usize>,
     scratch: &'a mut [f32],
     output: &'a Parts<f32>,
 }
 
-impl Kernel for Unit<'_> {
+impl<A: Arithmetic> Kernel for Unit<'_, A> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Sequences { query_count, key_count, channels, heads, .. } = self.sequences;
-        let depth = channels / heads;
-        let (packed_keys, rest) = self.scratch.split_at_mut(self.lens[0]);
-        let (packed_values, rest) = rest.split_at_mut(self.lens[1]);
-        let (scores, results) = rest.split_at_mut(self.lens[2]);
-        let first = self.sequence * key_count * channels + self.head * depth;
-        let (keys, values) = (&self.sequences.keys[first..], &self.sequences.values[first..]);
-        let size = keys_size(depth, key_count);
-        let keys = Panels::pack::<V>(Single, size, |key, k| keys[key * channels + k], packed_keys);
-        let size = values_size(depth, key_count);
-        let values = Panels::pack::<V>(Single, size, |column, key| values[key * channels + column], packed_values);
-        for start in (self.queries.0..self.queries.1).step_by(self.sequences.block()) {
-            let count = (self.queries.1 - start).min(self.sequences.block());
-            let from = (self.sequence * query_count + start) * channels + self.head * depth;
+        let Self { arithmetic, sequences, matrices, place, .. } = self;
+        let Sequences { query_count, key_count, channels, .. } = sequences;
+        let (depth, block) = (matrices.keys.run, matrices.block);
+        let (packed_keys, rest) = self.scratch.split_at_mut(matrices.keys_len);
+        let (packed_values, rest) = rest.split_at_mut(matrices.values_len);
+        let (scores, rest) = rest.split_at_mut(block * key_count);
+        let (weights, rest) = rest.split_at_mut(block * key_count.next_multiple_of(A::RUN));
+        let (asked, results) = rest.split_at_mut(block * depth.next_multiple_of(A::RUN));
+        let first = place.sequence * key_count * channels + place.first;
+        let source = |values, by_output, factor| Source { values, step: channels, by_output, factor };
+        let keys = source(&sequences.keys[first..], true, 1.0 / (depth as f32).sqrt());
+        let keys = Panels::pack(arithmetic, self.level, matrices.keys, keys, A::numbers(packed_keys));
+        let values = source(&sequences.values[first..], false, 1.0);
+        let values = Panels::pack(arithmetic, self.level, matrices.values, values, A::numbers(packed_values));
+        for start in self.queries.clone().step_by(block) {
+            let count = (self.queries.end - start).min(block);
+            let from = (place.sequence * query_count + start) * channels + place.first;
             let scores = &mut scores[..count * key_count];
-            multiply::<V>(keys, &self.sequences.queries[from..], channels, depth, count, scores);
-            for (i, row) in scores.chunks_exact_mut(key_count).enumerate() {
-                self.sequences.weigh::<V>(self.sequence, self.head, start + i, row);
+            let queries = arithmetic.convert_rows(&sequences.queries[from..], channels, depth, count, asked);
+            multiply::<V, A>(keys, queries, count, scores);
+            let mut sums = [0.0; 4 * QUERIES];
+            for (i, (row, sum)) in scores.chunks_exact_mut(key_count).zip(&mut sums).enumerate() {
+                *sum = sequences.weigh::<V>(place, start + i, row);
             }
+            let weights = arithmetic.convert_rows(scores, key_count, key_count, count, weights);
             let results = &mut results[..count * depth];
-            multiply::<V>(values, scores, key_count, key_count, count, results);
-            for (i, result) in results.chunks_exact(depth).enumerate() {
+            multiply::<V, A>(values, weights, count, results);
+            for (i, (result, sum)) in results.chunks_exact(depth).zip(sums).enumerate() {
                 let at = from + i * channels;
                 // SAFETY: each head's part of each query is written by one unit alone.
-                unsafe { self.output.slice(at, at + depth) }.copy_from_slice(result);
+                let output = unsafe { self.output.slice(at, at + depth) };
+                scale::<V>(result, 1.0 / sum, output);
             }
         }
     }
 }
 
-/// `output = rows of input * weights`.
+/// `output = input * factor`.
 #[inline(always)]
-fn multiply<V: Vector>(
-    weights: Panels<'_>,
-    input: &[f32],
-    input_step: usize,
-    depth: usize,
+fn scale<V: Vector>(input: &[f32], factor: f32, output: &mut [f32]) {
+    let len = output.len();
+    assert_eq!(input.len(), len);
+    for at in (0..len).step_by(V::LANES) {
+        // SAFETY: at most `len - at` values from `at` on, of slices of length `len`.
+        unsafe {
+            let value: V = load_up_to(input.as_ptr().add(at), len - at);
+            store_up_to(value.mul(V::splat(factor)), output.as_mut_ptr().add(at), len - at);
+        }
+    }
+}
+
+/// `output = rows of input * weights`; from a row to the next are `step` numbers.
+#[inline(always)]
+fn multiply<V: Vector, A: Arithmetic>(
+    weights: Panels<'_, A>,
+    (input, step): (&[A::Number], usize),
     count: usize,
     output: &mut [f32],
 ) {
@@ -138,8 +191,8 @@ fn multiply<V: Vector>(
         activation: Activation::None,
         start: Start::Bias,
         input,
-        segments: &[Segment { offset: 0, len: depth, weights: 0 }],
-        grid: Grid::line(count, input_step),
+        segments: &[Segment { offset: 0, len: weights.depth(), weights: 0 }],
+        grid: Grid::line(count, step),
         residual: None,
         output,
     };
@@ -147,26 +200,27 @@ fn multiply<V: Vector>(
 }
 
 impl Sequences<'_> {
-    /// Scores of one query become weights.
+    /// Scores of one query become weights, of which the sum is returned.
     #[inline(always)]
-    fn weigh<V: Vector>(&self, sequence: usize, head: usize, query: usize, row: &mut [f32]) {
+    fn weigh<V: Vector>(&self, place: Place, query: usize, row: &mut [f32]) -> f32 {
         let len = self.key_count;
         let row_of = |table: Option<&'_ [f32]>, group: usize| {
             table.map(|table| table[(group * self.query_count + query) * len..][..len].as_ptr())
         };
-        let (bias, mask) = (row_of(self.bias, head), row_of(self.mask, sequence));
-        let factor = V::splat(1.0 / ((self.channels / self.heads) as f32).sqrt());
-        for at in (0..len).step_by(V::LANES) {
-            // SAFETY: at most `len - at` values from `at` on, of rows of `len`.
-            unsafe {
-                let mut score = load_up_to::<V>(row.as_ptr().add(at), len - at).mul(factor);
-                for addend in [bias, mask].into_iter().flatten() {
-                    score = score.add(load_up_to(addend.add(at), len - at));
+        let (bias, mask) = (row_of(self.bias, place.head), row_of(self.mask, place.sequence));
+        if bias.is_some() || mask.is_some() {
+            for at in (0..len).step_by(V::LANES) {
+                // SAFETY: at most `len - at` values from `at` on, of rows of `len`.
+                unsafe {
+                    let mut score: V = load_up_to(row.as_ptr().add(at), len - at);
+                    for addend in [bias, mask].into_iter().flatten() {
+                        score = score.add(load_up_to(addend.add(at), len - at));
+                    }
+                    store_up_to(score, row.as_mut_ptr().add(at), len - at);
                 }
-                store_up_to(score, row.as_mut_ptr().add(at), len - at);
             }
         }
-        softmax_row::<V>(row);
+        exponentials::<V>(row)
     }
 }
 

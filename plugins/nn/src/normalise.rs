@@ -195,6 +195,20 @@ const NEGLIGIBLE: f32 = 1e-30;
 /// The softmax of one row, in place.
 #[inline(always)]
 pub(crate) fn softmax_row<V: Vector>(row: &mut [f32]) {
+    let factor = V::splat(1.0 / exponentials::<V>(row));
+    let len = row.len();
+    for at in (0..len).step_by(V::LANES) {
+        // SAFETY: at most `len - at` values from `at` on.
+        unsafe {
+            let value: V = load_up_to(row.as_ptr().add(at), len - at);
+            store_up_to(value.mul(factor), row.as_mut_ptr().add(at), len - at);
+        }
+    }
+}
+
+/// The exponentials of one row, less its largest value, in place; returns their sum.
+#[inline(always)]
+pub(crate) fn exponentials<V: Vector>(row: &mut [f32]) -> f32 {
     let (whole, rest) = row.split_at_mut(row.len() / V::LANES * V::LANES);
     let mut largest = V::splat(f32::MIN);
     for part in whole.chunks_exact(V::LANES) {
@@ -218,15 +232,7 @@ pub(crate) fn softmax_row<V: Vector>(row: &mut [f32]) {
             exponential(value, largest).store_first(rest.as_mut_ptr(), rest.len());
         }
     }
-    let factor = V::splat(1.0 / (sum.sum() + rest.iter().sum::<f32>()));
-    let len = row.len();
-    for at in (0..len).step_by(V::LANES) {
-        // SAFETY: at most `len - at` values from `at` on.
-        unsafe {
-            let value: V = load_up_to(row.as_ptr().add(at), len - at);
-            store_up_to(value.mul(factor), row.as_mut_ptr().add(at), len - at);
-        }
-    }
+    sum.sum() + rest.iter().sum::<f32>()
 }
 
 /// `exp(value - largest)`, or 0 if that is negligible.

@@ -93,7 +93,8 @@ impl Cpu {
         Ok(Self { level, bf16: None, pool: Pool::new(threads)?, arena: Arena::default(), resizes: Vec::new() })
     }
 
-    /// The same with convolutions made from here on in bf16, their sums and all else in f32.
+    /// The same with products in bf16: those of attention, and of convolutions made from here on. Sums and all else
+    /// stay in f32.
     #[must_use]
     pub fn with_bf16(self, products: Bf16) -> Self {
         Self { bf16: Some(products), ..self }
@@ -432,7 +433,10 @@ impl Engine for Cpu {
             bias: bias.map(|bias| &*bias.memory),
             mask: mask.map(|mask| &*mask.memory),
         };
-        attention::attend(self.level, &mut self.pool, sequences, &mut output.memory);
+        match self.bf16 {
+            None => attention::attend(Single, self.level, &mut self.pool, sequences, &mut output.memory),
+            Some(bf16) => attention::attend(bf16, self.level, &mut self.pool, sequences, &mut output.memory),
+        }
         Ok(output)
     }
 

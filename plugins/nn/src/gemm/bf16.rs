@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use half::bf16;
 
-use super::{Arithmetic, Grid, Late, Panels, Rows};
+use super::{Arithmetic, Grid, Late, Panels, Rows, Size, Source};
 use crate::simd::{Level, Vector};
 
 /// Columns of a panel.
@@ -17,6 +17,8 @@ pub(super) const COLUMNS: usize = 32;
 pub(super) const ROWS: usize = 16;
 /// Values of a run that are taken together.
 const RUN: usize = 32;
+/// Values that are packed together.
+const PACKED: usize = 32;
 /// Rows that are finished together.
 const FINISHED: usize = 4;
 
@@ -60,6 +62,39 @@ pub(super) struct Product<'a> {
 }
 
 impl Bf16 {
+    /// Packs a panel of which each pixel is a column.
+    fn pack_outputs(self, columns: Range<usize>, run: usize, source: Source<'_>, panel: &mut [bf16]) {
+        for (column, pixel) in columns.enumerate() {
+            for (i, values) in source.values[pixel * source.step..][..run].chunks(PACKED).enumerate() {
+                let numbers = self.scaled(values, source.factor);
+                let pairs = panel[i * PACKED * COLUMNS..].chunks_exact_mut(2 * COLUMNS);
+                for (row, pair) in pairs.zip(numbers[..values.len()].chunks(2)) {
+                    row[2 * column..][..pair.len()].copy_from_slice(pair);
+                }
+            }
+        }
+    }
+
+    /// Packs a panel of which each pixel is a row.
+    fn pack_inputs(self, columns: Range<usize>, run: usize, source: Source<'_>, panel: &mut [bf16]) {
+        let pixel = |k: usize| self.scaled(&source.values[k * source.step..][columns.clone()], source.factor);
+        for (i, pair) in panel.chunks_exact_mut(2 * COLUMNS).take(run.div_ceil(2)).enumerate() {
+            let upper = pixel(2 * i);
+            let lower = if 2 * i + 1 < run { pixel(2 * i + 1) } else { [bf16::ZERO; PACKED] };
+            for (pair, (upper, lower)) in pair.as_chunks_mut::<2>().0.iter_mut().zip(upper.into_iter().zip(lower)) {
+                *pair = [upper, lower];
+            }
+        }
+    }
+
+    /// Up to [`PACKED`] values times `factor`, and zeros.
+    fn scaled(self, values: &[f32], factor: f32) -> [bf16; PACKED] {
+        let (mut scaled, mut numbers) = ([0.0; PACKED], [bf16::ZERO; PACKED]);
+        scaled.iter_mut().zip(values).for_each(|(to, value)| *to = value * factor);
+        self.convert(&scaled, &mut numbers);
+        numbers
+    }
+
     /// The fastest, if it is faster than f32.
     pub fn best(level: Level) -> Option<Self> {
         Self::available(level).pop().filter(|best| match best {
@@ -111,6 +146,21 @@ impl Arithmetic for Bf16 {
         row / 2 * 2 * width + 2 * column + row % 2
     }
 
+    fn pack(self, _lanes: usize, size: Size, source: Source<'_>, panels: &mut [bf16]) {
+        let rows = size.rows::<Self>();
+        for (i, panel) in panels.chunks_exact_mut(rows * COLUMNS).enumerate() {
+            let columns = i * COLUMNS..size.columns.min((i + 1) * COLUMNS);
+            if rows > size.run || columns.len() < COLUMNS {
+                panel.fill(bf16::ZERO);
+            }
+            if source.by_output {
+                self.pack_outputs(columns, size.run, source, panel);
+            } else {
+                self.pack_inputs(columns, size.run, source, panel);
+            }
+        }
+    }
+
     #[inline(always)]
     fn number(value: f32) -> bf16 {
         bf16::from_f32(value)
@@ -146,6 +196,24 @@ impl Arithmetic for Bf16 {
             self.convert(from, values);
             padding.fill(bf16::ZERO);
         }
+    }
+
+    fn convert_rows<'a>(
+        self,
+        from: &'a [f32],
+        step: usize,
+        depth: usize,
+        count: usize,
+        scratch: &'a mut [f32],
+    ) -> (&'a [bf16], usize) {
+        let padded = depth.next_multiple_of(RUN);
+        let to = &mut Self::numbers(scratch)[..count * padded];
+        for (row, to) in to.chunks_exact_mut(padded).enumerate() {
+            let (values, padding) = to.split_at_mut(depth);
+            self.convert(&from[row * step..][..depth], values);
+            padding.fill(bf16::ZERO);
+        }
+        (to, padded)
     }
 
     fn readable<'a>(_input: &'a [f32], converted: &'a [f32]) -> &'a [bf16] {

@@ -43,6 +43,8 @@ pub trait Arithmetic: Copy + Debug + Send + Sync + 'static {
     fn panel(lanes: usize, columns_left: usize) -> usize;
     /// Where in a panel of `width` columns a weight is.
     fn place(width: usize, column: usize, row: usize) -> usize;
+    /// Packs weights that lie as `source` says into [`Size::panels_len`] numbers.
+    fn pack(self, lanes: usize, size: Size, source: Source<'_>, panels: &mut [Self::Number]);
     /// The number for a weight.
     fn number(value: f32) -> Self::Number;
     /// Scratch memory for numbers.
@@ -53,6 +55,15 @@ pub trait Arithmetic: Copy + Debug + Send + Sync + 'static {
     fn converted_len(pixels: usize, depth: usize) -> usize;
     /// Converts pixels of `depth` values, each padded to whole runs.
     fn convert_pixels(self, from: &[f32], depth: usize, to: &mut [f32]);
+    /// Rows of `depth` values, `step` apart: where they are, or converted to `scratch`; and how far they are apart then.
+    fn convert_rows<'a>(
+        self,
+        from: &'a [f32],
+        step: usize,
+        depth: usize,
+        count: usize,
+        scratch: &'a mut [f32],
+    ) -> (&'a [Self::Number], usize);
     /// What is read: the input, or what it was converted to.
     fn readable<'a>(input: &'a [f32], converted: &'a [f32]) -> &'a [Self::Number];
     /// Computes all rows, and what comes `late` for each block of them.
@@ -60,6 +71,18 @@ pub trait Arithmetic: Copy + Debug + Send + Sync + 'static {
     /// # Safety
     /// The lengths were checked by [`Rows::compute`].
     unsafe fn blocks<V: Vector>(rows: &mut Rows<'_, Self>, late: Option<Late<'_>>);
+}
+
+/// A matrix that is packed when it is used: its values are those of an image.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    pub(crate) values: &'a [f32],
+    /// From a pixel to the next.
+    pub(crate) step: usize,
+    /// Whether a pixel holds what one output is summed over, or one value for each output.
+    pub(crate) by_output: bool,
+    /// What all values are multiplied by.
+    pub(crate) factor: f32,
 }
 
 /// A run of input values that meets consecutive weight rows.

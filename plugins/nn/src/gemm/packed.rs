@@ -1,8 +1,8 @@
 //! Weights as tiles read them: panels of a few vectors of columns, each with all rows, one after the other.
 
-use super::{Arithmetic, Single};
+use super::{Arithmetic, Single, Source};
 use crate::buffer::Buffer;
-use crate::simd::{Level, Vector};
+use crate::simd::Level;
 
 /// Biases are padded to a multiple of this many columns: a panel's on all levels.
 const BIAS_MULTIPLE: usize = 32;
@@ -94,16 +94,23 @@ impl<A: Arithmetic> PackedWeights<A> {
 }
 
 impl<'a, A: Arithmetic> Panels<'a, A> {
-    /// Packs `weight(column, k)` into `memory`, of at least [`Size::panels_len`].
-    #[inline(always)]
-    pub(crate) fn pack<V: Vector>(
+    /// Values that one output is summed over.
+    pub(crate) const fn depth(&self) -> usize {
+        self.size.depth()
+    }
+
+    /// Packs weights, in one run, into `memory`, of at least [`Size::panels_len`].
+    pub(crate) fn pack(
         arithmetic: A,
+        level: Level,
         size: Size,
-        weight: impl Fn(usize, usize) -> f32,
+        source: Source<'_>,
         memory: &'a mut [A::Number],
     ) -> Self {
-        let panels = &mut memory[..size.panels_len::<A>(V::LANES)];
-        pack::<A>(V::LANES, size, weight, panels);
+        let (pixels, values) = if source.by_output { (size.columns, size.run) } else { (size.run, size.columns) };
+        assert!(size.runs == 1 && source.values.len() >= (pixels - 1) * source.step + values);
+        let panels = &mut memory[..size.panels_len::<A>(level.lanes())];
+        arithmetic.pack(level.lanes(), size, source, panels);
         Self { arithmetic, panels, bias: None, size }
     }
 }

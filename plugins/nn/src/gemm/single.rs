@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::{Arithmetic, Grid, Late, Panels, Rows, Start, add};
+use super::{Arithmetic, Grid, Late, Panels, Rows, Size, Source, Start, add};
 use crate::simd::Vector;
 
 /// Vectors of columns in a panel.
@@ -31,6 +31,33 @@ impl Arithmetic for Single {
         row * width + column
     }
 
+    fn pack(self, lanes: usize, size: Size, source: Source<'_>, mut panels: &mut [f32]) {
+        let Source { values, step, by_output, factor } = source;
+        let mut first = 0;
+        while first < size.columns {
+            let width = Self::panel(lanes, size.columns - first);
+            let columns = width.min(size.columns - first);
+            let (panel, rest) = panels.split_at_mut(width * size.run);
+            if columns < width {
+                panel.fill(0.0);
+            }
+            if by_output {
+                for column in 0..columns {
+                    let weights = &values[(first + column) * step..][..size.run];
+                    for (row, weight) in panel.chunks_exact_mut(width).zip(weights) {
+                        row[column] = weight * factor;
+                    }
+                }
+            } else {
+                for (k, row) in panel.chunks_exact_mut(width).enumerate() {
+                    let weights = &values[k * step + first..][..columns];
+                    row.iter_mut().zip(weights).for_each(|(to, weight)| *to = weight * factor);
+                }
+            }
+            (panels, first) = (rest, first + width);
+        }
+    }
+
     #[inline(always)]
     fn number(value: f32) -> f32 {
         value
@@ -49,6 +76,17 @@ impl Arithmetic for Single {
     }
 
     fn convert_pixels(self, _from: &[f32], _depth: usize, _to: &mut [f32]) {}
+
+    fn convert_rows<'a>(
+        self,
+        from: &'a [f32],
+        step: usize,
+        _depth: usize,
+        _count: usize,
+        _scratch: &'a mut [f32],
+    ) -> (&'a [f32], usize) {
+        (from, step)
+    }
 
     fn readable<'a>(input: &'a [f32], _converted: &'a [f32]) -> &'a [f32] {
         input
