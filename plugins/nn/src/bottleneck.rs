@@ -1,22 +1,14 @@
 //! A pointwise convolution that makes more channels, a depthwise one, and perhaps a pointwise one that makes fewer
 //! again, row by row: the images between them, the largest of a network, never exist as a whole.
 
-use crate::activation::Activation;
 use crate::depthwise::{self, Depthwise, Ring, RowSource};
-use crate::gemm::{Arithmetic, PackedWeights, Residual};
-use crate::pointwise::PlainPixels;
+use crate::gemm::Arithmetic;
+use crate::pointwise::Linear;
 use crate::pool::Pool;
 use crate::simd::{Kernel, Vector};
 
 /// Of how many rows at least one may be computed a second time, as two threads need it.
 const ROWS_PER_REPEATED: usize = 6;
-
-/// A pointwise convolution.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Linear<'a, A: Arithmetic> {
-    pub(crate) weights: &'a PackedWeights<A>,
-    pub(crate) activation: Activation,
-}
 
 /// The layers, the first and last of one arithmetic.
 #[derive(Debug)]
@@ -62,9 +54,9 @@ impl<A: Arithmetic> Bottleneck<'_, A> {
         let inner = if self.project.is_some() { output.width * output.channels } else { 0 };
         Lens {
             ring: self.depthwise.ring_len(),
-            input: A::converted_len(input.width, self.expand.weights.depth()),
+            input: self.expand.converted_len(input.width),
             inner,
-            converted: if inner > 0 { A::converted_len(output.width, output.channels) } else { 0 },
+            converted: self.project.map_or(0, |project| project.converted_len(output.width)),
         }
     }
 
@@ -124,20 +116,6 @@ impl<A: Arithmetic> Kernel for BottleneckRows<'_, A> {
             let residual = self.residual.map(|residual| &residual[i * row_len..][..row_len]);
             project.row::<V>(inner, scratch, residual, output);
         }
-    }
-}
-
-impl<A: Arithmetic> Linear<'_, A> {
-    /// Computes some pixels.
-    #[inline(always)]
-    fn row<V: Vector>(&self, input: &[f32], converted: &mut [f32], residual: Option<&[f32]>, output: &mut [f32]) {
-        let Self { weights, activation } = *self;
-        let depth = weights.depth();
-        let converted = &mut converted[..A::converted_len(input.len() / depth, depth)];
-        weights.arithmetic().convert_pixels(input, depth, converted);
-        let input = A::readable(input, converted);
-        let residual = residual.map(Residual::Before);
-        PlainPixels { weights, activation, input, residual, output }.run::<V>();
     }
 }
 

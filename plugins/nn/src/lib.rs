@@ -21,6 +21,7 @@ mod elementwise;
 mod engine;
 mod expanded;
 mod gemm;
+mod join;
 mod labels;
 #[cfg(feature = "network")]
 pub mod network;
@@ -47,7 +48,7 @@ pub use depthwise::Depthwise;
 pub use elementwise::{GlobalMean, activate, add, multiply, multiply_channels};
 pub use engine::{
     Attention, Bottleneck, Cpu, CpuConv, CpuDepthwise, CpuImage, CpuNorm, Deformable, Engine, EngineError,
-    EngineResult, Filter, MaskOutput, Norm, Padding, Placement, Scores, Step,
+    EngineResult, Filter, Join, MaskOutput, Norm, Padding, Placement, Scores, Step,
 };
 #[cfg(feature = "candle")]
 pub use engine::{CandleConv, CandleDepthwise, CandleEngine, CandleImage, CandleNorm};

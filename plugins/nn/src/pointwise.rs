@@ -146,13 +146,45 @@ pub(crate) fn multiply_pixels<A: Arithmetic>(
     });
 }
 
-/// Pixels whose inputs are padded to whole runs.
-pub(crate) struct PlainPixels<'a, A: Arithmetic> {
+/// A pointwise convolution as part of a larger step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Linear<'a, A: Arithmetic> {
     pub(crate) weights: &'a PackedWeights<A>,
     pub(crate) activation: Activation,
-    pub(crate) input: &'a [A::Number],
-    pub(crate) residual: Option<Residual<'a>>,
-    pub(crate) output: &'a mut [f32],
+}
+
+impl<A: Arithmetic> Linear<'_, A> {
+    /// What [`row`](Self::row) needs to convert so many pixels, in f32.
+    pub(crate) fn converted_len(&self, pixels: usize) -> usize {
+        A::converted_len(pixels, self.weights.depth())
+    }
+
+    /// Computes some pixels; the residual is added before the activation.
+    #[inline(always)]
+    pub(crate) fn row<V: Vector>(
+        &self,
+        input: &[f32],
+        converted: &mut [f32],
+        residual: Option<&[f32]>,
+        output: &mut [f32],
+    ) {
+        let Self { weights, activation } = *self;
+        let depth = weights.depth();
+        let converted = &mut converted[..self.converted_len(input.len() / depth)];
+        weights.arithmetic().convert_pixels(input, depth, converted);
+        let input = A::readable(input, converted);
+        let residual = residual.map(Residual::Before);
+        PlainPixels { weights, activation, input, residual, output }.run::<V>();
+    }
+}
+
+/// Pixels whose inputs are padded to whole runs.
+struct PlainPixels<'a, A: Arithmetic> {
+    weights: &'a PackedWeights<A>,
+    activation: Activation,
+    input: &'a [A::Number],
+    residual: Option<Residual<'a>>,
+    output: &'a mut [f32],
 }
 
 impl<A: Arithmetic> Kernel for PlainPixels<'_, A> {

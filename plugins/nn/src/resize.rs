@@ -79,6 +79,41 @@ pub struct Resize {
 }
 
 impl Resize {
+    /// Values of an input row.
+    pub(crate) const fn row_len(&self) -> usize {
+        self.input.width * self.input.channels
+    }
+
+    /// Blends the input rows that output row `row` lies between.
+    #[inline(always)]
+    fn blend_row<V: Vector>(&self, input: &[f32], row: usize, blended: &mut [f32]) {
+        let (tap, row_len) = (self.rows[row], self.row_len());
+        let (low, high) = (&input[tap.low * row_len..][..row_len], &input[tap.high * row_len..][..row_len]);
+        blend::<V>(low, high, tap.weight, blended);
+    }
+
+    /// Row `row` of the sum of three images resized to one size; `blended` has the length of their rows together.
+    #[inline(always)]
+    pub(crate) fn sum_row<V: Vector>(
+        resizes: [(&Self, &[f32]); 3],
+        row: usize,
+        blended: &mut [f32],
+        output: &mut [f32],
+    ) {
+        let channels = resizes[0].0.input.channels;
+        assert!(resizes.iter().all(|(resize, _)| resize.input.channels == channels));
+        let (first, rest) = blended.split_at_mut(resizes[0].0.row_len());
+        let (second, rest) = rest.split_at_mut(resizes[1].0.row_len());
+        let third = &mut rest[..resizes[2].0.row_len()];
+        let mut rows = [first, second, third];
+        for ((resize, input), blended) in resizes.into_iter().zip(&mut rows) {
+            resize.blend_row::<V>(input, row, blended);
+        }
+        let [(a, _), (b, _), (c, _)] = resizes;
+        let [first, second, third] = rows;
+        stretch_sum::<V, 3>([(first, &a.columns), (second, &b.columns), (third, &c.columns)], channels, output);
+    }
+
     /// A resize of `input` to `height` by `width`.
     pub fn new(level: Level, input: Shape, height: usize, width: usize, sampling: Sampling) -> Self {
         let rows = sampling.taps(input.height, height).collect();
@@ -97,7 +132,7 @@ impl Resize {
     /// When a slice has not the image's length.
     pub fn run(&self, pool: &mut Pool, input: &[f32], output: &mut [f32]) {
         assert!(input.len() == self.input.len() && output.len() == self.output().len());
-        let row_len = self.input.width * self.input.channels;
+        let row_len = self.row_len();
         let work = self.columns.len() * self.input.channels * 3;
         pool.rows(output, self.rows.len(), work, row_len, |first, output, scratch| {
             let blended = &mut scratch[..row_len];
@@ -117,12 +152,9 @@ struct ResizedRows<'a> {
 impl Kernel for ResizedRows<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Resize { input, rows, columns, .. } = self.resize;
-        let row_len = input.width * input.channels;
+        let Resize { input, columns, .. } = self.resize;
         for (i, output) in self.output.chunks_exact_mut(columns.len() * input.channels).enumerate() {
-            let tap = rows[self.first + i];
-            let (low, high) = (&self.input[tap.low * row_len..], &self.input[tap.high * row_len..]);
-            blend::<V>(&low[..row_len], &high[..row_len], tap.weight, self.blended);
+            self.resize.blend_row::<V>(self.input, self.first + i, self.blended);
             stretch::<V>(self.blended, columns, input.channels, output);
         }
     }
@@ -147,17 +179,29 @@ pub(crate) fn blend<V: Vector>(low: &[f32], high: &[f32], weight: f32, output: &
 /// Resamples one row of pixels.
 #[inline(always)]
 fn stretch<V: Vector>(input: &[f32], columns: &[Tap], channels: usize, output: &mut [f32]) {
-    let pixels = input.len() / channels;
-    for (tap, pixel) in columns.iter().zip(output.chunks_exact_mut(channels)) {
-        assert!(tap.low < pixels && tap.high < pixels);
-        let weight = V::splat(tap.weight);
+    stretch_sum::<V, 1>([(input, columns)], channels, output);
+}
+
+/// Adds up rows of pixels, each resampled.
+#[inline(always)]
+fn stretch_sum<V: Vector, const N: usize>(inputs: [(&[f32], &[Tap]); N], channels: usize, output: &mut [f32]) {
+    for (x, pixel) in output.chunks_exact_mut(channels).enumerate() {
+        let taps = inputs.map(|(_, columns)| columns[x]);
+        for ((input, _), tap) in inputs.iter().zip(taps) {
+            let pixels = input.len() / channels;
+            assert!(tap.low < pixels && tap.high < pixels);
+        }
         for channel in (0..channels).step_by(V::LANES) {
             let count = channels - channel;
-            // SAFETY: `count` values from `channel` on, of pixels within the row.
+            let mut sum = V::splat(0.0);
+            // SAFETY: `count` values from `channel` on, of pixels within the rows.
             unsafe {
-                let low: V = load_up_to(input.as_ptr().add(tap.low * channels + channel), count);
-                let high: V = load_up_to(input.as_ptr().add(tap.high * channels + channel), count);
-                store_up_to(high.sub(low).mul_add(weight, low), pixel.as_mut_ptr().add(channel), count);
+                for ((input, _), tap) in inputs.iter().zip(taps) {
+                    let low: V = load_up_to(input.as_ptr().add(tap.low * channels + channel), count);
+                    let high: V = load_up_to(input.as_ptr().add(tap.high * channels + channel), count);
+                    sum = sum.add(high.sub(low).mul_add(V::splat(tap.weight), low));
+                }
+                store_up_to(sum, pixel.as_mut_ptr().add(channel), count);
             }
         }
     }

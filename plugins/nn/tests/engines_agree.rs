@@ -3,8 +3,8 @@
 
 use segue_nn::candle_core::{DType, Device};
 use segue_nn::{
-    Activation, Attention, CandleEngine, Cpu, Deformable, Engine, EngineResult, Filter, MaskOutput, Norm, Padding,
-    Placement, Sampling, Scores, Shape, Step,
+    Activation, Attention, Bottleneck, CandleEngine, Cpu, Deformable, Engine, EngineResult, Filter, Join, MaskOutput,
+    Norm, Padding, Placement, Sampling, Scores, Shape, Step,
 };
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -156,6 +156,48 @@ fn depthwise<E: Engine>(engine: &mut E) -> EngineResult<Made> {
 #[test]
 fn depthwise_convolutions_of_all_steps() -> Outcome {
     agree(depthwise, depthwise)
+}
+
+/// Bottlenecks of one and of several bands, with and without a last layer, and joined images.
+fn joined_layers<E: Engine>(engine: &mut E) -> EngineResult<Made> {
+    let (mut numbers, mut made) = (Numbers(21), Made::new());
+    for (step, (height, width)) in [Step::dilated(1), Step::of(2, 1), Step::dilated(2), Step::same(2, 1)]
+        .into_iter()
+        .flat_map(|step| [(step, (13, 10)), (step, (40, 33))])
+    {
+        for (activation, channels) in [(Activation::Relu6, 40), (Activation::Gelu, 33)] {
+            let image = numbers.image(engine, shape(height, width, 7))?;
+            let expand = engine.make_conv(numbers.filter([channels, 7, 1, 1]), Step::ONE, Activation::HardSwish)?;
+            let depthwise = engine.make_depthwise(numbers.filter([channels, 1, 3, 3]), step, activation)?;
+            let project = engine.make_conv(numbers.filter([9, channels, 1, 1]), Step::ONE, Activation::Relu)?;
+            let name = format!("{height}x{width}, {step:?}, {activation:?}");
+            let layers = Bottleneck { expand: &expand, depthwise: &depthwise, project: None };
+            let output = engine.bottleneck(&layers, &image, None)?;
+            record(engine, &mut made, format!("half of {name}"), &output)?;
+            let shape = Shape { channels: 9, ..engine.shape(&output) };
+            let residual = numbers.image(engine, shape)?;
+            let layers = Bottleneck { project: Some(&project), ..layers };
+            let output = engine.bottleneck(&layers, &image, Some(&residual))?;
+            record(engine, &mut made, name, &output)?;
+        }
+    }
+    for (height, width, channels) in [(16, 16, 33), (9, 12, 8)] {
+        let first = engine.make_conv(numbers.filter([channels, 5, 1, 1]), Step::ONE, Activation::Relu)?;
+        let then = engine.make_conv(numbers.filter([21, channels, 1, 1]), Step::ONE, Activation::None)?;
+        let coarser = [(3, 4), (8, 6), (height, width)].map(|(height, width)| shape(height, width, channels));
+        let [a, b, c] = coarser.map(|shape| numbers.image(engine, shape));
+        let (a, b, c) = (a?, b?, c?);
+        let join = Join { first: &first, coarser: [&a, &b, &c], sampling: Sampling::HalfPixelCentres, then: &then };
+        let image = numbers.image(engine, shape(height, width, 5))?;
+        let output = engine.join(&join, &image)?;
+        record(engine, &mut made, format!("{height}x{width} joined"), &output)?;
+    }
+    Ok(made)
+}
+
+#[test]
+fn layers_that_are_computed_together() -> Outcome {
+    agree(joined_layers, joined_layers)
 }
 
 fn norms<E: Engine>(engine: &mut E) -> EngineResult<Made> {
@@ -420,6 +462,7 @@ fn sixteen_bits_come_close() -> Outcome {
     for (dtype, most_error) in [(DType::F16, 0.005), (DType::BF16, 0.05)] {
         agree_in(dtype, most_error, convolutions, convolutions)?;
         agree_in(dtype, most_error, depthwise, depthwise)?;
+        agree_in(dtype, most_error, joined_layers, joined_layers)?;
         agree_in(dtype, most_error, norms, norms)?;
         agree_in(dtype, most_error, elementwise, elementwise)?;
         agree_in(dtype, most_error, pooling, pooling)?;

@@ -6,7 +6,7 @@
 //! few pixels, and the results are resized and added. The sums are those of the reference in another order.
 
 use segue_nn::network::LoadError;
-use segue_nn::{Activation, Engine, EngineResult, Filter, Norm, Sampling, Step};
+use segue_nn::{Activation, Engine, EngineResult, Filter, Join, Norm, Sampling, Step};
 
 use crate::block::EPSILON;
 use crate::naming::Naming;
@@ -53,20 +53,18 @@ impl<E: Engine> Head<E> {
     }
 
     /// Scores from the features of all stages.
-    pub(crate) fn forward(&self, engine: &mut E, mut features: Vec<E::Image>) -> EngineResult<E::Image> {
-        let size = engine.shape(&features[0]);
-        let mut sum: Option<E::Image> = None;
-        for (conv, image) in self.stages[1..].iter().rev().zip(features.drain(1..).rev()) {
-            let mut image = engine.conv(conv, &image, None)?;
-            image = engine.resize(&image, (size.height, size.width), Sampling::HalfPixelCentres)?;
-            sum = Some(match sum {
-                None => image,
-                Some(sum) => engine.add(sum, &image)?,
-            });
-        }
-        let image = engine.conv(&self.stages[0], &features[0], sum.as_ref())?;
-        drop((sum, features));
-        engine.conv(&self.classifier, &image, None)
+    pub(crate) fn forward(&self, engine: &mut E, features: [E::Image; STAGES]) -> EngineResult<E::Image> {
+        let [finest, second, third, coarsest] = features;
+        let second = engine.conv(&self.stages[1], &second, None)?;
+        let third = engine.conv(&self.stages[2], &third, None)?;
+        let coarsest = engine.conv(&self.stages[3], &coarsest, None)?;
+        let join = Join {
+            first: &self.stages[0],
+            coarser: [&coarsest, &third, &second],
+            sampling: Sampling::HalfPixelCentres,
+            then: &self.classifier,
+        };
+        engine.join(&join, &finest)
     }
 }
 

@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use super::arena::{Arena, Memory};
 use super::{
-    Attention, Bottleneck, Deformable, Engine, EngineResult, Filter, MaskOutput, Norm, Placement, Scores, Step,
+    Attention, Bottleneck, Deformable, Engine, EngineError, EngineResult, Filter, Join, MaskOutput, Norm, Placement,
+    Scores, Step,
 };
 use crate::arrange::{self, Cut};
 use crate::attention::{self, Sampled, Sequences};
-use crate::bottleneck::{self, Linear};
+use crate::bottleneck;
 use crate::conv;
 use crate::elementwise;
 use crate::gemm::{Arithmetic, PackedWeights, Residual, Single, Size};
+use crate::join;
 use crate::labels::{self, Interpolation, Share};
 use crate::normalise::{self, Affine};
-use crate::pointwise::multiply_pixels;
+use crate::pointwise::{Linear, multiply_pixels};
 use crate::{Activation, Bf16, Buffer, Conv2d, Depthwise, GlobalMean, Level, Pool, Resize, Sampling, Shape};
 
 /// Added to the score of what is not to be seen: its exponential is next to nothing, and no sum of it overflows.
@@ -114,13 +116,18 @@ impl Cpu {
         CpuImage { shape, memory: self.arena.take(shape.len()) }
     }
 
-    fn resize_of(&mut self, key: ResizeKey) -> usize {
+    /// Where the resizes of these keys are, all at once.
+    fn resizes_of<const N: usize>(&mut self, keys: [ResizeKey; N]) -> [usize; N] {
         const MOST: usize = 64;
+        if self.resizes.len() + N > MOST {
+            self.resizes.clear();
+        }
+        keys.map(|key| self.resize_of(key))
+    }
+
+    fn resize_of(&mut self, key: ResizeKey) -> usize {
         if let Some(at) = self.resizes.iter().position(|(known, _)| *known == key) {
             return at;
-        }
-        if self.resizes.len() == MOST {
-            self.resizes.clear();
         }
         let (input, (height, width), sampling) = key;
         self.resizes.push((key, Resize::new(self.level, input, height, width, sampling)));
@@ -178,6 +185,24 @@ impl Cpu {
         let residual = residual.map(|residual| &*residual.memory);
         joined.run(&mut self.pool, parts, &image.memory, residual, &mut output.memory);
         Some(output)
+    }
+
+    fn joined_rows<A: Arithmetic>(
+        &mut self,
+        join: &Join<'_, Self>,
+        [first, then]: [&Arc<PackedWeights<A>>; 2],
+        image: &CpuImage,
+    ) -> CpuImage {
+        let size = (image.shape.height, image.shape.width);
+        let at = self.resizes_of(join.coarser.map(|coarser| (coarser.shape, size, join.sampling)));
+        let mut output = self.image(Shape { channels: then.columns(), ..image.shape });
+        let joined = join::Join {
+            first: Linear { weights: first, activation: join.first.activation },
+            then: Linear { weights: then, activation: join.then.activation },
+            coarser: [0, 1, 2].map(|i| (&self.resizes[at[i]].1, &*join.coarser[i].memory)),
+        };
+        joined.run(self.level, &mut self.pool, &image.memory, &mut output.memory);
+        output
     }
 
     /// The image as `arithmetic` reads it, if that is not as it is.
@@ -298,7 +323,7 @@ impl Engine for Cpu {
             (Weights::Bf16(expand), Some(Weights::Bf16(project))) => {
                 self.joined(layers, (expand, Some(project)), image, residual)
             }
-            _ => None,
+            _ => return Err(EngineError("layers of one step are of two precisions".into())),
         };
         match made {
             Some(made) => Ok(made),
@@ -361,9 +386,17 @@ impl Engine for Cpu {
 
     fn resize(&mut self, image: &CpuImage, size: (usize, usize), sampling: Sampling) -> EngineResult<CpuImage> {
         let mut output = self.image(Shape { height: size.0, width: size.1, ..image.shape });
-        let at = self.resize_of((image.shape, size, sampling));
+        let [at] = self.resizes_of([(image.shape, size, sampling)]);
         self.resizes[at].1.run(&mut self.pool, &image.memory, &mut output.memory);
         Ok(output)
+    }
+
+    fn join(&mut self, join: &Join<'_, Self>, image: &CpuImage) -> EngineResult<CpuImage> {
+        match (&join.first.weights, &join.then.weights) {
+            (Weights::Single(first), Weights::Single(then)) => Ok(self.joined_rows(join, [first, then], image)),
+            (Weights::Bf16(first), Weights::Bf16(then)) => Ok(self.joined_rows(join, [first, then], image)),
+            _ => Err(EngineError("layers of one step are of two precisions".into())),
+        }
     }
 
     fn concat(&mut self, images: &[&CpuImage]) -> EngineResult<CpuImage> {

@@ -154,6 +154,19 @@ pub struct Bottleneck<'a, E: Engine> {
     pub project: Option<&'a E::Conv>,
 }
 
+/// How images of four sizes become one.
+#[derive(Debug)]
+pub struct Join<'a, E: Engine> {
+    /// A pointwise convolution of the finest image; its activation comes after the sum.
+    pub first: &'a E::Conv,
+    /// What the convolution is added to, each resized to the finest image's size.
+    pub coarser: [&'a E::Image; 3],
+    /// How they are resized.
+    pub sampling: Sampling,
+    /// A pointwise convolution of the sum.
+    pub then: &'a E::Conv,
+}
+
 /// Runs the operations that networks are made of.
 pub trait Engine: Sized + Send + 'static {
     /// Values on the engine's device.
@@ -244,6 +257,19 @@ pub trait Engine: Sized + Send + 'static {
     fn max_pool(&mut self, image: &Self::Image, kernel: usize, step: Step) -> EngineResult<Self::Image>;
     /// Bilinear resampling to (height, width).
     fn resize(&mut self, image: &Self::Image, size: (usize, usize), sampling: Sampling) -> EngineResult<Self::Image>;
+    /// Images of four sizes joined.
+    fn join(&mut self, join: &Join<'_, Self>, image: &Self::Image) -> EngineResult<Self::Image> {
+        let Shape { height, width, .. } = self.shape(image);
+        let [a, b, c] = join.coarser;
+        let mut sum = self.resize(a, (height, width), join.sampling)?;
+        for coarser in [b, c] {
+            let resized = self.resize(coarser, (height, width), join.sampling)?;
+            sum = self.add(sum, &resized)?;
+        }
+        let image = self.conv(join.first, image, Some(&sum))?;
+        drop(sum);
+        self.conv(join.then, &image, None)
+    }
     /// The channels of all images, which have one size, side by side.
     fn concat(&mut self, images: &[&Self::Image]) -> EngineResult<Self::Image>;
     /// The pixels of all images, which have as many channels each, one after the other: `1 x pixels x channels`.
