@@ -295,11 +295,13 @@ struct Groups {
 }
 
 impl Groups {
+    #[inline(always)]
     fn of(grid: &Grid, lines: Range<usize>, rows: Range<usize>) -> Self {
         let joined = rows.len() == grid.rows && grid.input_line == grid.rows * grid.input_step;
         Self { lines, rows, joined }
     }
 
+    #[inline(always)]
     fn count(&self) -> usize {
         if self.joined {
             (self.lines.len() * self.rows.len()).div_ceil(ROWS)
@@ -309,10 +311,12 @@ impl Groups {
     }
 
     /// Rows of each group.
+    #[inline(always)]
     fn height(&self) -> usize {
         if self.joined { (self.lines.len() * self.rows.len()).min(ROWS) } else { self.rows.end.min(ROWS) }
     }
 
+    #[inline(always)]
     fn get(&self, index: usize) -> Group {
         let Self { lines, rows, joined } = self;
         if *joined {
@@ -355,8 +359,12 @@ impl Rows<'_, Bf16> {
             let panel = panels[column * size.rows::<Bf16>()..].as_ptr();
             for first in (0..groups.count()).step_by(2) {
                 // The last one may be alone.
-                let pair = [first, (first + 1).min(groups.count() - 1)].map(|index| groups.get(index));
-                let inputs = pair.map(|group| self.input[group.line * input_line + group.row * input_step..].as_ptr());
+                let pair = [groups.get(first), groups.get((first + 1).min(groups.count() - 1))];
+                let [upper, lower] = pair;
+                let inputs = [
+                    self.input[upper.line * input_line + upper.row * input_step..].as_ptr(),
+                    self.input[lower.line * input_line + lower.row * input_step..].as_ptr(),
+                ];
                 let product = Product { inputs, input_step, rows: groups.height(), panel, steps };
                 // SAFETY: the caller's promise; the groups are within lines and rows.
                 unsafe {
