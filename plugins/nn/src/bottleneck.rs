@@ -1,8 +1,13 @@
 //! A pointwise convolution that makes more channels, a depthwise one, and perhaps a pointwise one that makes fewer
-//! again, row by row: the images between them, the largest of a network, never exist as a whole.
+//! again, in an order that keeps what is between them in the cache: row by row where the weights are small beside a row,
+//! else group by group of channels.
 
+use std::ops::Range;
+
+use crate::activation::Activation;
 use crate::depthwise::{self, Depthwise, Ring, RowSource};
-use crate::gemm::Arithmetic;
+use crate::gemm::{Arithmetic, BIAS_MULTIPLE, Grid, Panels, Rows, Segment, Start};
+use crate::parts::Parts;
 use crate::pointwise::Linear;
 use crate::pool::Pool;
 use crate::simd::{Kernel, Vector};
@@ -103,11 +108,11 @@ impl<A: Arithmetic> Kernel for BottleneckRows<'_, A> {
         let (ring, scratch) = self.scratch.split_at_mut(self.lens.ring);
         let (converted, scratch) = scratch.split_at_mut(self.lens.input);
         let (inner, scratch) = scratch.split_at_mut(self.lens.inner);
-        let mut source = Expansion { layer: *expand, input: self.input, converted };
+        let mut source = Expansion { layer: *expand, width: depthwise.input().width, input: self.input, converted };
         let mut ring = Ring::new(depthwise, ring);
         let row_len = depthwise.output().width * self.layers.outputs();
         for (i, output) in self.output.chunks_exact_mut(row_len).enumerate() {
-            ring.advance::<V>(self.first + i, &mut source);
+            ring.advance::<V>(self.first + i..self.first + i + 1, &mut source);
             let Some(project) = project else {
                 ring.compute::<V>(self.first + i, depthwise::Residual::None, output);
                 continue;
@@ -122,14 +127,135 @@ impl<A: Arithmetic> Kernel for BottleneckRows<'_, A> {
 /// Rows computed by the first convolution.
 struct Expansion<'a, A: Arithmetic> {
     layer: Linear<'a, A>,
+    width: usize,
     input: &'a [f32],
     converted: &'a mut [f32],
 }
 
 impl<A: Arithmetic> RowSource for Expansion<'_, A> {
     #[inline(always)]
-    fn write<V: Vector>(&mut self, row: usize, output: &mut [f32]) {
-        let row_len = output.len() / self.layer.weights.columns() * self.layer.weights.depth();
-        self.layer.row::<V>(&self.input[row * row_len..][..row_len], self.converted, None, output);
+    fn write<V: Vector>(&mut self, rows: Range<usize>, output: &mut [f32], step: usize) {
+        let (row_len, output_len) =
+            (self.width * self.layer.weights.depth(), self.width * self.layer.weights.columns());
+        for (row, output) in rows.zip(output.chunks_mut(step)) {
+            let input = &self.input[row * row_len..][..row_len];
+            self.layer.row::<V>(input, self.converted, None, &mut output[..output_len]);
+        }
+    }
+}
+
+/// Channels of a group.
+const GROUP: usize = 2 * BIAS_MULTIPLE;
+/// What a group's expanded image may take: the second-level cache holds it.
+const GROUP_BYTES: usize = 768 * 1024;
+/// Weights that are better read once than for each row.
+const LARGE_WEIGHTS_BYTES: usize = 384 * 1024;
+
+impl<A: Arithmetic> Bottleneck<'_, A> {
+    /// Whether group by group of channels is faster than row by row.
+    pub(crate) fn by_channels(&self) -> bool {
+        let weights = |linear: &Linear<'_, A>| linear.weights.depth() * linear.weights.columns();
+        let weights = weights(&self.expand) + self.project.as_ref().map_or(0, weights);
+        self.group_len() * size_of::<f32>() <= GROUP_BYTES && weights * size_of::<A::Number>() > LARGE_WEIGHTS_BYTES
+    }
+
+    /// A group's expanded image.
+    fn group_len(&self) -> usize {
+        self.depthwise.ring_len_for(self.depthwise.output().height, GROUP)
+    }
+
+    /// Expands and filters `input`, of whole runs, to pixels of `pixel` numbers; what is beyond the channels is zeroed.
+    pub(crate) fn filter<B: Arithmetic>(
+        &self,
+        pool: &mut Pool,
+        input: &[A::Number],
+        arithmetic: B,
+        output: &mut [B::Number],
+        pixel: usize,
+    ) {
+        let (expanded, shape) = (self.depthwise.input(), self.depthwise.output());
+        assert_eq!(expanded.channels, self.expand.weights.columns());
+        assert_eq!(input.len(), expanded.pixels() * self.expand.weights.depth().next_multiple_of(A::RUN));
+        assert!(output.len() == shape.pixels() * pixel && pixel >= shape.channels);
+        let scratch_len = self.group_len() + shape.width * GROUP;
+        let output = Parts::new(output);
+        pool.run(shape.channels.div_ceil(GROUP), scratch_len, &|group, scratch| {
+            let channels = group * GROUP..shape.channels.min((group + 1) * GROUP);
+            let group = Group { layers: self, input, arithmetic, channels, scratch, output: &output, pixel };
+            self.depthwise.level().run(group);
+        });
+    }
+}
+
+/// A group of channels.
+struct Group<'a, A: Arithmetic, B: Arithmetic> {
+    layers: &'a Bottleneck<'a, A>,
+    input: &'a [A::Number],
+    arithmetic: B,
+    channels: Range<usize>,
+    scratch: &'a mut [f32],
+    output: &'a Parts<B::Number>,
+    pixel: usize,
+}
+
+impl<A: Arithmetic, B: Arithmetic> Kernel for Group<'_, A, B> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let Self { layers: Bottleneck { expand, depthwise, .. }, channels, pixel, .. } = self;
+        let shape = depthwise.output();
+        let (memory, row) = self.scratch.split_at_mut(self.layers.group_len());
+        let row = &mut row[..shape.width * channels.len()];
+        let weights = expand.weights.columns_in(depthwise.level(), channels.clone());
+        let width = depthwise.input().width;
+        let mut source = GroupExpansion { weights, activation: expand.activation, width, input: self.input };
+        let mut ring = Ring::of(depthwise, memory, channels.clone(), shape.height);
+        ring.advance::<V>(0..shape.height, &mut source);
+        let is_last = channels.end == shape.channels;
+        for y in 0..shape.height {
+            ring.compute::<V>(y, depthwise::Residual::None, row);
+            for (x, values) in row.chunks_exact(channels.len()).enumerate() {
+                let at = (y * shape.width + x) * pixel;
+                // SAFETY: each group's part of each pixel is written by one unit alone, the padding by the last one.
+                let numbers =
+                    unsafe { self.output.slice(at + channels.start, at + if is_last { pixel } else { channels.end }) };
+                let (numbers, padding) = numbers.split_at_mut(values.len());
+                self.arithmetic.convert(values, numbers);
+                padding.fill(B::number(0.0));
+            }
+        }
+    }
+}
+
+/// A group's channels of all rows.
+struct GroupExpansion<'a, A: Arithmetic> {
+    weights: Panels<'a, A>,
+    activation: Activation,
+    width: usize,
+    input: &'a [A::Number],
+}
+
+impl<A: Arithmetic> RowSource for GroupExpansion<'_, A> {
+    #[inline(always)]
+    fn write<V: Vector>(&mut self, rows: Range<usize>, output: &mut [f32], step: usize) {
+        let depth = self.weights.depth();
+        let pixel = depth.next_multiple_of(A::RUN);
+        let row_len = self.width * pixel;
+        let product = Rows {
+            weights: self.weights,
+            start: Start::Bias,
+            activation: self.activation,
+            input: &self.input[rows.start * row_len..rows.end * row_len],
+            segments: &[Segment { offset: 0, len: depth, weights: 0 }],
+            grid: Grid {
+                lines: rows.len(),
+                rows: self.width,
+                input_step: pixel,
+                input_line: row_len,
+                output_line: step,
+            },
+            residual: None,
+            output,
+        };
+        product.compute::<V>();
     }
 }

@@ -1,6 +1,8 @@
 //! A pointwise convolution, the depthwise one that follows, and possibly the transposed one at a decoder's end,
 //! row by row: the images between them, the largest of a network, never exist as a whole.
 
+use std::ops::Range;
+
 use crate::deconv::Deconv2x2;
 use crate::depthwise::{Depthwise, Residual, Ring, RowSource};
 use crate::pointwise::{PixelRows, Pointwise, PointwiseInput};
@@ -94,7 +96,7 @@ impl Kernel for ExpandedRows<'_> {
         let step = self.layers.output().len() / depthwise.output().height;
         for (i, output) in self.output.chunks_exact_mut(step).enumerate() {
             let row = self.first + i;
-            ring.advance::<V>(row, &mut source);
+            ring.advance::<V>(row..row + 1, &mut source);
             match deconv {
                 None => ring.compute::<V>(row, residual, output),
                 Some(deconv) => {
@@ -115,9 +117,12 @@ struct Expansion<'a> {
 
 impl RowSource for Expansion<'_> {
     #[inline(always)]
-    fn write<V: Vector>(&mut self, row: usize, output: &mut [f32]) {
-        let first = row * self.expand.input().width;
-        let rows = PixelRows { conv: self.expand, source: self.source, first, output, scratch: &mut *self.scratch };
-        rows.run::<V>();
+    fn write<V: Vector>(&mut self, rows: Range<usize>, output: &mut [f32], step: usize) {
+        let Shape { width, channels, .. } = self.expand.output();
+        for (row, output) in rows.zip(output.chunks_mut(step)) {
+            let (output, scratch) = (&mut output[..width * channels], &mut *self.scratch);
+            let rows = PixelRows { conv: self.expand, source: self.source, first: row * width, output, scratch };
+            rows.run::<V>();
+        }
     }
 }

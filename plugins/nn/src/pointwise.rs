@@ -146,6 +146,27 @@ pub(crate) fn multiply_pixels<A: Arithmetic>(
     });
 }
 
+/// The same for pixels that are already of whole runs.
+pub(crate) fn multiply_numbers<A: Arithmetic>(
+    level: Level,
+    pool: &mut Pool,
+    weights: &PackedWeights<A>,
+    activation: Activation,
+    input: &[A::Number],
+    residual: Option<&[f32]>,
+    output: &mut [f32],
+) {
+    let (pixel, columns) = (weights.depth().next_multiple_of(A::RUN), weights.columns());
+    let pixels = output.len() / columns;
+    assert!(input.len() == pixels * pixel && output.len() == pixels * columns);
+    assert!(residual.is_none_or(|r| r.len() == output.len()));
+    pool.rows(output, pixels, pixel * columns, 0, |first, output, _| {
+        let residual = residual.map(|r| Residual::Before(&r[first * columns..][..output.len()]));
+        let input = &input[first * pixel..][..output.len() / columns * pixel];
+        level.run(PlainPixels { weights, activation, input, residual, output });
+    });
+}
+
 /// A pointwise convolution as part of a larger step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Linear<'a, A: Arithmetic> {

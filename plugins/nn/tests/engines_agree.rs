@@ -165,12 +165,15 @@ fn joined_layers<E: Engine>(engine: &mut E) -> EngineResult<Made> {
         .into_iter()
         .flat_map(|step| [(step, (13, 10)), (step, (40, 33))])
     {
-        for (activation, channels) in [(Activation::Relu6, 40), (Activation::Gelu, 33)] {
-            let image = numbers.image(engine, shape(height, width, 7))?;
-            let expand = engine.make_conv(numbers.filter([channels, 7, 1, 1]), Step::ONE, Activation::HardSwish)?;
+        for (activation, channels, inputs) in
+            [(Activation::Relu6, 40, 7), (Activation::Gelu, 33, 7), (Activation::Gelu, 600, 200)]
+        {
+            let image = numbers.image(engine, shape(height, width, inputs))?;
+            let expand =
+                engine.make_conv(numbers.filter([channels, inputs, 1, 1]), Step::ONE, Activation::HardSwish)?;
             let depthwise = engine.make_depthwise(numbers.filter([channels, 1, 3, 3]), step, activation)?;
             let project = engine.make_conv(numbers.filter([9, channels, 1, 1]), Step::ONE, Activation::Relu)?;
-            let name = format!("{height}x{width}, {step:?}, {activation:?}");
+            let name = format!("{height}x{width}x{inputs}, {step:?}, {activation:?}");
             let layers = Bottleneck { expand: &expand, depthwise: &depthwise, project: None };
             let output = engine.bottleneck(&layers, &image, None)?;
             record(engine, &mut made, format!("half of {name}"), &output)?;

@@ -16,7 +16,7 @@ use crate::gemm::{Arithmetic, PackedWeights, Residual, Single, Size};
 use crate::join;
 use crate::labels::{self, Interpolation, Share};
 use crate::normalise::{self, Affine};
-use crate::pointwise::{Linear, multiply_pixels};
+use crate::pointwise::{Linear, multiply_numbers, multiply_pixels};
 use crate::{Activation, Bf16, Buffer, Conv2d, Depthwise, GlobalMean, Level, Pool, Resize, Sampling, Shape};
 
 /// Added to the score of what is not to be seen: its exponential is next to nothing, and no sum of it overflows.
@@ -180,11 +180,36 @@ impl Cpu {
             depthwise: depthwise.filters.over(window),
             project: layers.project.zip(project).map(|(layer, weights)| linear(layer, weights)),
         };
+        let residual = residual.map(|residual| &*residual.memory);
+        if joined.by_channels() {
+            return Some(self.by_channels(&joined, image, residual));
+        }
         let parts = joined.parts(&self.pool)?;
         let mut output = self.image(window.output(joined.outputs()));
-        let residual = residual.map(|residual| &*residual.memory);
         joined.run(&mut self.pool, parts, &image.memory, residual, &mut output.memory);
         Some(output)
+    }
+
+    fn by_channels<A: Arithmetic>(
+        &mut self,
+        layers: &bottleneck::Bottleneck<'_, A>,
+        image: &CpuImage,
+        residual: Option<&[f32]>,
+    ) -> CpuImage {
+        let shape = layers.depthwise.output();
+        let converted = self.converted(layers.expand.weights.arithmetic(), image);
+        let input = A::readable(&image.memory, &converted);
+        let mut output = self.image(Shape { channels: layers.outputs(), ..shape });
+        let Some(Linear { weights, activation }) = layers.project else {
+            layers.filter(&mut self.pool, input, Single, &mut output.memory, shape.channels);
+            return output;
+        };
+        let pixel = shape.channels.next_multiple_of(A::RUN);
+        let mut inner = self.arena.take(shape.pixels() * pixel * size_of::<A::Number>() / size_of::<f32>());
+        let inner = A::numbers(&mut inner);
+        layers.filter(&mut self.pool, input, weights.arithmetic(), inner, pixel);
+        multiply_numbers(self.level, &mut self.pool, weights, activation, inner, residual, &mut output.memory);
+        output
     }
 
     fn joined_rows<A: Arithmetic>(

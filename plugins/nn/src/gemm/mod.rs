@@ -22,7 +22,7 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 pub use bf16::Bf16;
-pub(crate) use packed::{PackedWeights, Panels, Size};
+pub(crate) use packed::{BIAS_MULTIPLE, PackedWeights, Panels, Size};
 pub use single::Single;
 
 use crate::activation::Activation;

@@ -1,11 +1,13 @@
 //! Weights as tiles read them: panels of a few vectors of columns, each with all rows, one after the other.
 
+use std::ops::Range;
+
 use super::{Arithmetic, Single, Source};
 use crate::buffer::Buffer;
 use crate::simd::Level;
 
 /// Biases are padded to a multiple of this many columns: a panel's on all levels.
-const BIAS_MULTIPLE: usize = 32;
+pub(crate) const BIAS_MULTIPLE: usize = 32;
 
 /// What is packed: `columns` outputs, each summed over `runs` runs of `run` values that lie together in the input.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +70,18 @@ impl<A: Arithmetic> PackedWeights<A> {
 
     pub(crate) fn view(&self) -> Panels<'_, A> {
         Panels { arithmetic: self.arithmetic, panels: &self.panels, bias: Some(&self.bias), size: self.size }
+    }
+
+    /// The columns of this range, which starts at a multiple of [`BIAS_MULTIPLE`].
+    pub(crate) fn columns_in(&self, level: Level, range: Range<usize>) -> Panels<'_, A> {
+        assert!(range.start.is_multiple_of(BIAS_MULTIPLE) && range.end <= self.size.columns);
+        let before = Size { columns: range.start, ..self.size };
+        Panels {
+            arithmetic: self.arithmetic,
+            panels: &self.panels[before.panels_len::<A>(level.lanes())..],
+            bias: Some(&self.bias[range.start..]),
+            size: Size { columns: range.len(), ..self.size },
+        }
     }
 
     /// How they are multiplied.

@@ -156,10 +156,15 @@ impl Rows<'_> {
                 row += M;
             }
             if row < rows.end && rows.len() > M && self.start == Start::Bias {
-                // The last tile starts early and computes a few rows again, to the same values, once the others are
-                // done.
+                // The last tile, as small as it may be, starts early and computes a few rows again, to the same values,
+                // once the others are done.
                 if tile.depth.end == depth {
-                    self.tile::<V, M, N>(rows.end - M, &Tile { depth: 0..depth, ..*tile });
+                    let tile = Tile { depth: 0..depth, ..*tile };
+                    match rows.end - row {
+                        0..=4 => self.tile::<V, 4, N>(rows.end - 4, &tile),
+                        5..=8 if M > 8 => self.tile::<V, 8, N>(rows.end - 8, &tile),
+                        _ => self.tile::<V, M, N>(rows.end - M, &tile),
+                    }
                 }
                 return;
             }
