@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use crate::Precision;
+use crate::load::Meter;
 use crate::ours::Running;
 use crate::peer::{Engine, Peer};
 
@@ -119,6 +120,13 @@ impl Contender {
         !self.is_unfolded && matches!(&self.side, Side::Peer(peer) if peer.engine == engine)
     }
 
+    fn process(&self) -> Option<u32> {
+        match &self.side {
+            Side::Ours(_) => None,
+            Side::Peer(peer) => Some(peer.process()),
+        }
+    }
+
     fn run(&mut self, passes: usize) -> Result<Vec<f64>> {
         let network = match &mut self.side {
             Side::Peer(peer) => return peer.run(passes),
@@ -140,8 +148,9 @@ impl Contender {
     }
 }
 
-/// Times them block by block until `budget` is over.
-pub(crate) fn take_turns(contenders: &mut [Contender], budget: Duration) -> Result<()> {
+/// Times them block by block until `budget` is over. Returns how many cores others kept busy meanwhile.
+pub(crate) fn take_turns(contenders: &mut [Contender], budget: Duration) -> Result<Option<f64>> {
+    let processes: Vec<_> = contenders.iter().filter_map(Contender::process).collect();
     let began = Instant::now();
     let mut passes = Vec::new();
     for contender in &mut *contenders {
@@ -149,7 +158,7 @@ pub(crate) fn take_turns(contenders: &mut [Contender], budget: Duration) -> Resu
         let ms = contender.run(2)?[1];
         passes.push((BLOCK_MS / ms).clamp(1.0, MOST_PASSES) as usize);
     }
-    let mut rounds = 0;
+    let (mut rounds, meter) = (0, Meter::start(&processes));
     while rounds < LEAST_ROUNDS || began.elapsed() < budget {
         for (contender, &passes) in contenders.iter_mut().zip(&passes) {
             std::thread::sleep(PAUSE);
@@ -158,5 +167,5 @@ pub(crate) fn take_turns(contenders: &mut [Contender], budget: Duration) -> Resu
         }
         rounds += 1;
     }
-    Ok(())
+    Ok(meter.cores_of_others(&processes))
 }

@@ -6,6 +6,7 @@
 
 mod case;
 mod contender;
+mod load;
 mod ours;
 mod peer;
 mod report;
@@ -136,17 +137,19 @@ fn measure(
     if let Some(tools) = tools {
         let graphs = tools.graphs(case)?;
         for (engine, precision, graph) in wanted_peers(case, arguments, &graphs) {
-            let peer = tools.start(engine, precision, graph, case, threads)?;
-            contenders.push(Contender::peer(
-                precision,
-                peer,
-                graph == &graphs.plain && graphs.folded.is_some(),
-                &expected,
-            )?);
+            let peer = match tools.start(engine, precision, graph, case, threads) {
+                Err(error) if precision == Precision::Bf16 => {
+                    eprintln!("  bf16 is not measured: {error:#}");
+                    continue;
+                }
+                peer => peer?,
+            };
+            let is_unfolded = graph == &graphs.plain && graphs.folded.is_some();
+            contenders.push(Contender::peer(precision, peer, is_unfolded, &expected)?);
         }
     }
-    take_turns(&mut contenders, Duration::from_secs_f64(arguments.seconds))?;
-    Ok(report::rows(case, threads, &contenders))
+    let others = take_turns(&mut contenders, Duration::from_secs_f64(arguments.seconds))?;
+    Ok(report::rows(case, threads, others, &contenders))
 }
 
 /// Each peer with what it computes in, and its graph; ONNX Runtime with the graph as it was exported, too.

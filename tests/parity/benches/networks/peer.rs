@@ -47,6 +47,11 @@ impl Peer {
         Ok(peer)
     }
 
+    /// Its number.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What a pass gives: classes x height x width.
     pub(crate) fn scores(&mut self) -> Result<Vec<f32>> {
         writeln!(self.commands, "check {}", self.output.display())?;

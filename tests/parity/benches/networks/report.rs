@@ -24,6 +24,8 @@ pub(crate) struct Row {
     error: f32,
     /// The share of pixels with the class that we find in f32.
     agreement: f64,
+    /// How many cores others kept busy meanwhile.
+    cores_of_others: Option<f64>,
 }
 
 /// Milliseconds a pass.
@@ -45,13 +47,14 @@ fn shown(time: Option<Time>) -> String {
 }
 
 /// A row for each peer, or one for ourselves where there is none.
-pub(crate) fn rows(case: &Case, threads: usize, contenders: &[Contender]) -> Vec<Row> {
+pub(crate) fn rows(case: &Case, threads: usize, cores_of_others: Option<f64>, contenders: &[Contender]) -> Vec<Row> {
     let mut rows = Vec::new();
     for precision in [Precision::F32, Precision::Bf16] {
         let of_precision = || contenders.iter().filter(|contender| contender.precision == precision);
         let ours = of_precision().find(|contender| contender.is_ours());
         let peers: Vec<_> = of_precision().filter(|contender| !contender.is_ours()).collect();
-        let beside = |peer: Option<&Contender>| row(case, threads, precision, ours, peer);
+        let beside =
+            |peer: Option<&Contender>| Some(Row { cores_of_others, ..row(case, threads, precision, ours, peer)? });
         match peers[..] {
             [] => rows.extend(ours.and_then(|_| beside(None))),
             _ => rows.extend(peers.into_iter().filter_map(|peer| beside(Some(peer)))),
@@ -84,6 +87,7 @@ fn row(
         target: peer.is_some_and(Contender::is_mark).then_some(target),
         error: difference.error,
         agreement: difference.agreement,
+        cores_of_others: None,
     })
 }
 
@@ -95,8 +99,8 @@ pub(crate) struct Report {
     rows: Vec<Row>,
 }
 
-const HEAD: [&str; 9] =
-    ["network", "threads", "", "ours", "peer", "theirs", "ours/theirs", "target", "error, same class"];
+const HEAD: [&str; 10] =
+    ["network", "threads", "", "ours", "peer", "theirs", "ours/theirs", "target", "others", "error, same class"];
 
 impl Report {
     pub(crate) fn new(level: Level) -> Self {
@@ -111,7 +115,10 @@ impl Report {
 
     pub(crate) fn print(&self) {
         println!("{}, {}", self.cpu, self.level);
-        println!("ms a pass, median (and best); the ratio is of medians; error and class beside ours in f32");
+        println!("ms a pass, median (and best); the ratio is of medians; others: cores that other programs kept busy;");
+        println!(
+            "error: the largest, relative to the largest score; it and the share of pixels of the same class beside ours in f32"
+        );
         println!("{}", line(HEAD.map(str::to_owned)));
         self.rows.iter().for_each(|row| println!("{}", row.line()));
     }
@@ -129,14 +136,15 @@ impl Row {
             shown(self.theirs),
             ratio(self.ratio),
             ratio(self.target),
+            self.cores_of_others.map_or_else(|| "-".into(), |cores| format!("{cores:.1}")),
             format!("{:.0e}, {:.2} %", self.error, 100.0 * self.agreement),
         ])
     }
 }
 
-fn line([network, threads, precision, ours, peer, theirs, ratio, target, difference]: [String; 9]) -> String {
+fn line([network, threads, precision, ours, peer, theirs, ratio, target, others, difference]: [String; 10]) -> String {
     format!(
-        "{network:30} {threads:>7} {precision:4} {ours:>18} {peer:30} {theirs:>18} {ratio:>11} {target:>6}  {difference}"
+        "{network:30} {threads:>7} {precision:4} {ours:>18} {peer:30} {theirs:>18} {ratio:>11} {target:>6} {others:>6}  {difference}"
     )
 }
 
