@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: figures of release builds, each beside a peer or a floor of the same run.
 
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
 };
@@ -16,8 +17,8 @@ use crate::{
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Subject {
-    /// The kernels beside ONNX Runtime
-    Kernels,
+    /// Each network beside ONNX Runtime and OpenVINO
+    Networks,
     /// A call into a worker process beside one in the server's own
     Isolation,
     /// The mode beside one whose backend crashes, hangs and lies, beside a calm one
@@ -30,8 +31,10 @@ pub(crate) enum Subject {
     Reload,
 }
 
-/// Measures the `subjects`, or all when none is named; keeps the figures of each in the folder `json`.
-pub(crate) fn bench(subjects: &[Subject], json: Option<&Path>) -> Result<()> {
+/// Measures the `subjects`, or all when none is named; keeps the figures of each in the folder `json`. `Networks` is told
+/// the `options`.
+pub(crate) fn bench(subjects: &[Subject], json: Option<&Path>, options: &[OsString]) -> Result<()> {
+    anyhow::ensure!(options.is_empty() || subjects == [Subject::Networks], "only `networks` alone takes options");
     let program = build(Profile::Release)?;
     run(tool(&program).args(["models", "pull", "selfie"]))?;
     if let Some(folder) = json {
@@ -44,7 +47,7 @@ pub(crate) fn bench(subjects: &[Subject], json: Option<&Path>) -> Result<()> {
         println!("\n== {name} ==");
         let file = json.map(|folder| root().join(folder).join(format!("{name}.json")));
         // One that misses its mark keeps none of the others from being measured.
-        if let Err(error) = subject.measure(&program, file) {
+        if let Err(error) = subject.measure(&program, file, options) {
             eprintln!("{error:#}");
             failed.push(name);
         }
@@ -54,10 +57,11 @@ pub(crate) fn bench(subjects: &[Subject], json: Option<&Path>) -> Result<()> {
 }
 
 impl Subject {
-    fn measure(self, program: &Path, file: Option<PathBuf>) -> Result<()> {
+    fn measure(self, program: &Path, file: Option<PathBuf>, options: &[OsString]) -> Result<()> {
         let mut command = match self {
-            Self::Kernels => {
-                let mut command = cargo_bench("segue-selfie", "forward");
+            Self::Networks => {
+                let mut command = cargo_bench("segue-parity", "networks");
+                command.args(options);
                 if let Some(file) = &file {
                     command.arg("--json").arg(file);
                 }

@@ -9,7 +9,7 @@ mod install;
 mod new_backend;
 mod tests;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -79,6 +79,9 @@ enum Command {
         /// Keep the figures in this folder, one JSON file each
         #[arg(long, value_name = "DIR")]
         json: Option<PathBuf>,
+        /// What `networks` is told, such as `-- --network segformer --threads 2`; `-- --help` lists it
+        #[arg(last = true, value_name = "OPTION")]
+        options: Vec<OsString>,
     },
 }
 
@@ -113,6 +116,6 @@ fn run_command(command: Command) -> Result<()> {
         Command::Test { all, steps } => tests::run_steps(all, &steps),
         Command::Fuzz { targets, input: Some(input), .. } => reproduce(&targets, &input),
         Command::Fuzz { targets, seconds, input: None } => fuzz(&targets, seconds, Shown::Progress),
-        Command::Bench { subjects, json } => bench(&subjects, json.as_deref()),
+        Command::Bench { subjects, json, options } => bench(&subjects, json.as_deref(), &options),
     }
 }

@@ -1,7 +1,11 @@
 """Builds an ONNX graph from a selfie segmentation .tflite file, operator by operator.
 
+    to_onnx.py NETWORK.tflite GRAPH.onnx
+
 Images are NCHW throughout, input included, so that ONNX Runtime gets them in the layout it likes best.
 """
+
+import sys
 
 import numpy as np
 import onnx
@@ -106,3 +110,7 @@ class Converter:
 def convert(path):
     """The ONNX model of the network at `path`."""
     return Converter(tflite_patch.read(path)).convert()
+
+
+if __name__ == "__main__":
+    onnx.save(convert(sys.argv[1]), sys.argv[2])

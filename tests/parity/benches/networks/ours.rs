@@ -1,0 +1,147 @@
+//! Our side: a network on our kernels.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use deeplab::DeepLabNetwork;
+use mask2former::Mask2FormerNetwork;
+use segformer::SegFormerNetwork;
+use segue_nn::network::Network;
+use segue_nn::weights::Weights;
+use segue_nn::{Cpu, Engine, Level, Shape};
+
+use crate::Precision;
+use crate::case::{Case, Family, Model};
+
+/// The engine that computes in `precision`, if there is one.
+fn engine(precision: Precision, threads: usize, level: Level) -> Result<Option<Cpu>> {
+    match precision {
+        Precision::F32 => Ok(Some(Cpu::on(level, threads)?)),
+        Precision::Bf16 => Ok(None),
+    }
+}
+
+/// A network with its input.
+pub(crate) trait Running {
+    /// One forward pass.
+    fn pass(&mut self) -> Result<()>;
+
+    /// What a pass gives: classes x height x width.
+    fn scores(&mut self) -> Result<Vec<f32>>;
+
+    fn classes(&self) -> usize;
+}
+
+/// The network of a case, or nothing where no engine computes in `precision`.
+pub(crate) fn load(
+    case: &Case,
+    precision: Precision,
+    threads: usize,
+    level: Level,
+) -> Result<Option<Box<dyn Running>>> {
+    let (family, architecture) = match case.model {
+        Model::Selfie(file) => return Ok(Some(Box::new(Selfie::load(file, case, threads, level)?))),
+        Model::Formula(family, architecture) => (family, architecture),
+    };
+    let Some(engine) = engine(precision, threads, level)? else { return Ok(None) };
+    let weights = weights(architecture)?;
+    Ok(Some(match family {
+        Family::DeepLab(settings) => {
+            OnEngine::<DeepLabNetwork<Cpu>>::load(engine, &weights, &serde_json::from_str(settings)?, case)?
+        }
+        Family::SegFormer => OnEngine::<SegFormerNetwork<Cpu>>::load(engine, &weights, &Default::default(), case)?,
+        Family::Mask2Former => OnEngine::<Mask2FormerNetwork<Cpu>>::load(engine, &weights, &Default::default(), case)?,
+    }))
+}
+
+/// The formula's, for an architecture of `architectures.py`.
+fn weights(architecture: &str) -> Result<Weights> {
+    let keys = architecture.split("_os").next().unwrap_or(architecture);
+    let gain = if keys.contains("mobilenet") { 5.75 } else { 3.0 };
+    let keys = format!("{keys}.txt");
+    Ok(Weights::from_map(&keys, segue_parity::parameters(&keys, gain)?))
+}
+
+struct OnEngine<N> {
+    engine: Cpu,
+    network: N,
+    shape: Shape,
+    pixels: Vec<f32>,
+}
+
+impl<N: Network<Cpu>> OnEngine<N> {
+    fn load(engine: Cpu, weights: &Weights, settings: &N::Settings, case: &Case) -> Result<Box<dyn Running>> {
+        let network = N::load(&engine, weights, settings)?;
+        let [height, width] = case.size;
+        let shape = Shape { height, width, channels: 3 };
+        Ok(Box::new(Self { engine, network, shape, pixels: case.pixels() }))
+    }
+
+    fn forward(&mut self) -> Result<<Cpu as Engine>::Image> {
+        let input = self.engine.input(self.shape, |_, input| input.copy_from_slice(&self.pixels))?;
+        let scores = self.network.scores(&mut self.engine, input)?;
+        self.engine.finish()?;
+        Ok(scores)
+    }
+}
+
+impl<N: Network<Cpu>> Running for OnEngine<N> {
+    fn pass(&mut self) -> Result<()> {
+        self.forward().map(drop)
+    }
+
+    fn scores(&mut self) -> Result<Vec<f32>> {
+        let scores = self.forward()?;
+        Ok(planes(&self.engine.read(&scores)?, self.engine.shape(&scores).channels))
+    }
+
+    fn classes(&self) -> usize {
+        self.network.classes()
+    }
+}
+
+/// Values pixel by pixel as one plane for each channel.
+pub(crate) fn planes(pixels: &[f32], channels: usize) -> Vec<f32> {
+    (0..channels).flat_map(|channel| pixels.iter().skip(channel).step_by(channels).copied()).collect()
+}
+
+struct Selfie {
+    network: selfie::network::Network,
+    pixels: Vec<f32>,
+    plane: Vec<f32>,
+}
+
+impl Selfie {
+    fn load(file: &str, case: &Case, threads: usize, level: Level) -> Result<Self> {
+        let path = selfie_file(file);
+        let bytes = std::fs::read(&path)
+            .with_context(|| format!("can't read {}; run `segue models pull selfie`", path.display()))?;
+        let network = selfie::network::Network::load_at(level, &bytes, threads)?;
+        let [height, width] = case.size;
+        Ok(Self { network, pixels: case.pixels(), plane: vec![0.0; height * width] })
+    }
+}
+
+/// Where `segue models pull` puts a file of the selfie networks.
+pub(crate) fn selfie_file(file: &str) -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+    let user = || std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from);
+    let cache = std::env::var_os("SEGUE_CACHE").map_or_else(|| user().join("segue"), PathBuf::from);
+    cache.join("models/selfie").join(file)
+}
+
+impl Running for Selfie {
+    fn pass(&mut self) -> Result<()> {
+        self.network.forward(&self.pixels, &mut self.plane);
+        Ok(())
+    }
+
+    fn scores(&mut self) -> Result<Vec<f32>> {
+        self.pass()?;
+        Ok(self.plane.clone())
+    }
+
+    fn classes(&self) -> usize {
+        1
+    }
+}
