@@ -77,13 +77,13 @@ const STEPS: [Step; 8] = [
 #[test]
 fn convolutions_multiply_rounded_numbers() -> Outcome {
     let layers = [
-        ([1, 1], 5, 7, (13, 10)),
+        ([1, 1], 9, 7, (13, 10)),
         ([1, 1], 64, 40, (1, 1)),
         ([1, 1], 33, 70, (7, 31)),
-        ([3, 3], 3, 19, (13, 40)),
+        ([3, 3], 8, 19, (13, 40)),
         ([3, 3], 40, 33, (5, 17)),
         ([2, 5], 9, 16, (9, 20)),
-        ([7, 7], 3, 16, (9, 40)),
+        ([7, 7], 11, 16, (9, 40)),
     ];
     for ((kernel, inputs, outputs, (height, width)), step) in
         layers.into_iter().flat_map(|layer| STEPS.map(|step| (layer, step)))

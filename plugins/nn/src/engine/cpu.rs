@@ -22,6 +22,10 @@ use crate::{Activation, Bf16, Buffer, Conv2d, Depthwise, GlobalMean, Level, Pool
 /// Added to the score of what is not to be seen: its exponential is next to nothing, and no sum of it overflows.
 const CLOSED: f32 = -1e30;
 
+/// Convolutions of fewer channels stay in f32: those that read the picture itself, whose rounding all others would see,
+/// and which have few products.
+const FEWEST_INPUTS: usize = 8;
+
 /// The CPU: some threads, and memory for the images of a forward pass.
 #[derive(Debug)]
 pub struct Cpu {
@@ -270,7 +274,7 @@ impl Engine for Cpu {
         let weights = if rows * columns == 1 { filter.weights } else { filter.inputs_last() };
         let kernel = [rows, columns];
         let size = conv::size(kernel, step.dilation, inputs, filter.bias.len());
-        let weights = match self.bf16 {
+        let weights = match self.bf16.filter(|_| inputs >= FEWEST_INPUTS) {
             None => Weights::Single(Arc::new(PackedWeights::new(Single, self.level, &weights, &filter.bias, size))),
             Some(bf16) => Weights::Bf16(Arc::new(PackedWeights::new(bf16, self.level, &weights, &filter.bias, size))),
         };

@@ -8,7 +8,7 @@ use mask2former::Mask2FormerNetwork;
 use segformer::SegFormerNetwork;
 use segue_nn::network::Network;
 use segue_nn::weights::Weights;
-use segue_nn::{Cpu, Engine, Level, Shape};
+use segue_nn::{Bf16, Cpu, Engine, Level, Shape};
 
 use crate::Precision;
 use crate::case::{Case, Family, Model};
@@ -17,7 +17,10 @@ use crate::case::{Case, Family, Model};
 fn engine(precision: Precision, threads: usize, level: Level) -> Result<Option<Cpu>> {
     match precision {
         Precision::F32 => Ok(Some(Cpu::on(level, threads)?)),
-        Precision::Bf16 => Ok(None),
+        Precision::Bf16 => match Bf16::best(level) {
+            Some(products) => Ok(Some(Cpu::on(level, threads)?.with_bf16(products))),
+            None => Ok(None),
+        },
     }
 }
 
