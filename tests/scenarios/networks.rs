@@ -53,10 +53,17 @@ fn deeplab_scores_as_the_original_does() -> Result<()> {
     let entry = "labels = \"voc\"\ndefault_variant = \"own\"\n[settings]\narchitecture = \"mobilenet-v2\"\nsquare = true\n\
                  [variants.own]\nfile = \"own.safetensors\"\n";
     lab.model("own", "deeplab", entry)?;
-    lab.profile("[modes.own]\nmodel = \"own\"\nthreads = 2\n")?;
-    let (report, original) = (eval(&lab, &data, "own", &[])?, original("deeplabv3-mobilenet-v2-os8")?);
-    ensure_close("mIoU", report["mean_iou"].as_f64().context("no mIoU")?, &original["mean_iou"])?;
-    ensure_close("person", iou_of(&report, "person")?, &original["person_iou"])
+    lab.profile(
+        "[modes.own]\nmodel = \"own\"\nthreads = 2\n\
+         [modes.short]\nmodel = \"own\"\nthreads = 2\nsettings.precision = \"bf16\"\n",
+    )?;
+    let original = original("deeplabv3-mobilenet-v2-os8")?;
+    for mode in ["own", "short"] {
+        let report = eval(&lab, &data, mode, &[])?;
+        ensure_close(&format!("{mode}: mIoU"), report["mean_iou"].as_f64().context("no mIoU")?, &original["mean_iou"])?;
+        ensure_close(&format!("{mode}: person"), iou_of(&report, "person")?, &original["person_iou"])?;
+    }
+    Ok(())
 }
 
 #[test]
