@@ -149,7 +149,7 @@ fn measure(
         }
     }
     let others = take_turns(&mut contenders, Duration::from_secs_f64(arguments.seconds))?;
-    Ok(report::rows(case, threads, others, &contenders))
+    Ok(report::rows(case, level, threads, others, &contenders))
 }
 
 /// Each peer with what it computes in, and its graph; ONNX Runtime with the graph as it was exported, too.

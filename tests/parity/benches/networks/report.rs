@@ -4,7 +4,7 @@ use segue_nn::Level;
 use serde::Serialize;
 
 use crate::Precision;
-use crate::case::{BF16_TARGET, Case};
+use crate::case::Case;
 use crate::contender::Contender;
 
 /// Ours beside one peer's; either may be missing.
@@ -47,14 +47,21 @@ fn shown(time: Option<Time>) -> String {
 }
 
 /// A row for each peer, or one for ourselves where there is none.
-pub(crate) fn rows(case: &Case, threads: usize, cores_of_others: Option<f64>, contenders: &[Contender]) -> Vec<Row> {
+pub(crate) fn rows(
+    case: &Case,
+    level: Level,
+    threads: usize,
+    cores_of_others: Option<f64>,
+    contenders: &[Contender],
+) -> Vec<Row> {
     let mut rows = Vec::new();
     for precision in [Precision::F32, Precision::Bf16] {
         let of_precision = || contenders.iter().filter(|contender| contender.precision == precision);
         let ours = of_precision().find(|contender| contender.is_ours());
         let peers: Vec<_> = of_precision().filter(|contender| !contender.is_ours()).collect();
-        let beside =
-            |peer: Option<&Contender>| Some(Row { cores_of_others, ..row(case, threads, precision, ours, peer)? });
+        let beside = |peer: Option<&Contender>| {
+            Some(Row { cores_of_others, ..row((case, level), threads, precision, ours, peer)? })
+        };
         match peers[..] {
             [] => rows.extend(ours.and_then(|_| beside(None))),
             _ => rows.extend(peers.into_iter().filter_map(|peer| beside(Some(peer)))),
@@ -64,16 +71,12 @@ pub(crate) fn rows(case: &Case, threads: usize, cores_of_others: Option<f64>, co
 }
 
 fn row(
-    case: &Case,
+    (case, level): (&Case, Level),
     threads: usize,
     precision: Precision,
     ours: Option<&Contender>,
     peer: Option<&Contender>,
 ) -> Option<Row> {
-    let target = match precision {
-        Precision::F32 => case.target,
-        Precision::Bf16 => BF16_TARGET,
-    };
     let difference = peer.or(ours)?.difference;
     let (ours, theirs) = (ours.map(Time::of), peer.map(Time::of));
     Some(Row {
@@ -84,7 +87,7 @@ fn row(
         peer: peer.map(Contender::name),
         theirs,
         ratio: ours.zip(theirs).map(|(ours, theirs)| ours.median_ms / theirs.median_ms),
-        target: peer.is_some_and(Contender::is_mark).then_some(target),
+        target: peer.is_some_and(Contender::is_mark).then(|| case.target(precision, level)),
         error: difference.error,
         agreement: difference.agreement,
         cores_of_others: None,
