@@ -59,8 +59,9 @@ impl<E: Engine> Network<E> for SegFormerNetwork<E> {
             features.push(image);
         }
         drop(input);
-        let features =
-            <[E::Image; STAGES]>::try_from(features).map_err(|_| EngineError("a stage is missing".into()))?;
+        let Ok(features) = <[E::Image; STAGES]>::try_from(features) else {
+            return Err(EngineError("a stage is missing".into()));
+        };
         self.head.forward(engine, features)
     }
 }
