@@ -30,21 +30,13 @@ pub(crate) struct Inverted<E: Engine> {
 impl<E: Engine> Inverted<E> {
     pub(crate) fn forward(&self, engine: &mut E, input: E::Image) -> EngineResult<E::Image> {
         let kept = self.keeps_input.then_some(&input);
-        let (depthwise, project) = (&self.depthwise, &self.project);
-        let image = match (&self.expand, &self.excite) {
-            (Some(expand), None) => {
-                return engine.bottleneck(&Bottleneck { expand, depthwise, project: Some(project) }, &input, kept);
-            }
-            (Some(expand), Some(_)) => {
-                engine.bottleneck(&Bottleneck { expand, depthwise, project: None }, &input, None)?
-            }
-            (None, _) => engine.depthwise(depthwise, &input)?,
+        let (expand, depthwise, project) = (self.expand.as_ref(), &self.depthwise, Some(&self.project));
+        let Some(excite) = &self.excite else {
+            return engine.bottleneck(&Bottleneck { expand, depthwise, project }, &input, kept);
         };
-        let image = match &self.excite {
-            Some(excite) => excite.forward(engine, &image)?,
-            None => image,
-        };
-        engine.conv(project, &image, kept)
+        let inner = engine.bottleneck(&Bottleneck { expand, depthwise, project: None }, &input, None)?;
+        let inner = excite.forward(engine, &inner)?;
+        engine.conv(&self.project, &inner, kept)
     }
 }
 

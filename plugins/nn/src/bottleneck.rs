@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use crate::activation::Activation;
-use crate::depthwise::{self, Depthwise, Ring, RowSource};
+use crate::depthwise::{self, Depthwise, Image, Ring, RowSource};
 use crate::gemm::{Arithmetic, BIAS_MULTIPLE, Grid, Panels, Rows, Segment, Start};
 use crate::parts::Parts;
 use crate::pointwise::Linear;
@@ -18,7 +18,8 @@ const ROWS_PER_REPEATED: usize = 6;
 /// The layers, the first and last of one arithmetic.
 #[derive(Debug)]
 pub(crate) struct Bottleneck<'a, A: Arithmetic> {
-    pub(crate) expand: Linear<'a, A>,
+    /// Without it, the image itself is filtered.
+    pub(crate) expand: Option<Linear<'a, A>>,
     pub(crate) depthwise: Depthwise,
     pub(crate) project: Option<Linear<'a, A>>,
 }
@@ -51,7 +52,13 @@ impl<A: Arithmetic> Bottleneck<'_, A> {
     /// Multiplications of the pointwise convolutions.
     fn products(&self) -> usize {
         let (input, output) = (self.depthwise.input(), self.depthwise.output());
-        input.len() * self.expand.weights.depth() + output.len() * self.project.map_or(0, |p| p.weights.columns())
+        let of_input = self.expand.map_or(0, |expand| expand.weights.depth());
+        input.len() * of_input + output.len() * self.project.map_or(0, |project| project.weights.columns())
+    }
+
+    /// Values of an input pixel.
+    fn inputs(&self) -> usize {
+        self.expand.map_or(self.depthwise.input().channels, |expand| expand.weights.depth())
     }
 
     fn lens(&self) -> Lens {
@@ -59,7 +66,7 @@ impl<A: Arithmetic> Bottleneck<'_, A> {
         let inner = if self.project.is_some() { output.width * output.channels } else { 0 };
         Lens {
             ring: self.depthwise.ring_len(),
-            input: self.expand.converted_len(input.width),
+            input: self.expand.map_or(0, |expand| expand.converted_len(input.width)),
             inner,
             converted: self.project.map_or(0, |project| project.converted_len(output.width)),
         }
@@ -76,10 +83,10 @@ impl<A: Arithmetic> Bottleneck<'_, A> {
     ) {
         let (expanded, shape) = (self.depthwise.input(), self.depthwise.output());
         let row_len = shape.width * self.outputs();
-        assert_eq!(expanded.channels, self.expand.weights.columns());
+        assert!(self.expand.is_none_or(|expand| expand.weights.columns() == expanded.channels));
         assert!(self.project.is_none_or(|project| project.weights.depth() == shape.channels));
         assert!(residual.is_none_or(|residual| residual.len() == output.len()));
-        assert_eq!(input.len(), expanded.pixels() * self.expand.weights.depth());
+        assert_eq!(input.len(), expanded.pixels() * self.inputs());
         assert_eq!(output.len(), shape.height * row_len);
         let lens = self.lens();
         let scratch_len = lens.ring + lens.input + lens.inner + lens.converted;
@@ -108,7 +115,9 @@ impl<A: Arithmetic> Kernel for BottleneckRows<'_, A> {
         let (ring, scratch) = self.scratch.split_at_mut(self.lens.ring);
         let (converted, scratch) = scratch.split_at_mut(self.lens.input);
         let (inner, scratch) = scratch.split_at_mut(self.lens.inner);
-        let mut source = Expansion { layer: *expand, width: depthwise.input().width, input: self.input, converted };
+        let (width, row_len) = (depthwise.input().width, depthwise.input().width * self.layers.inputs());
+        let image = Image { pixels: self.input, row_len };
+        let mut source = Expansion { layer: *expand, width, image, converted };
         let mut ring = Ring::new(depthwise, ring);
         let row_len = depthwise.output().width * self.layers.outputs();
         for (i, output) in self.output.chunks_exact_mut(row_len).enumerate() {
@@ -124,22 +133,24 @@ impl<A: Arithmetic> Kernel for BottleneckRows<'_, A> {
     }
 }
 
-/// Rows computed by the first convolution.
+/// Rows of the image, through the first convolution if there is one.
 struct Expansion<'a, A: Arithmetic> {
-    layer: Linear<'a, A>,
+    layer: Option<Linear<'a, A>>,
     width: usize,
-    input: &'a [f32],
+    image: Image<'a>,
     converted: &'a mut [f32],
 }
 
 impl<A: Arithmetic> RowSource for Expansion<'_, A> {
     #[inline(always)]
     fn write<V: Vector>(&mut self, rows: Range<usize>, output: &mut [f32], step: usize) {
-        let (row_len, output_len) =
-            (self.width * self.layer.weights.depth(), self.width * self.layer.weights.columns());
+        let Some(layer) = self.layer else {
+            self.image.write::<V>(rows, output, step);
+            return;
+        };
+        let output_len = self.width * layer.weights.columns();
         for (row, output) in rows.zip(output.chunks_mut(step)) {
-            let input = &self.input[row * row_len..][..row_len];
-            self.layer.row::<V>(input, self.converted, None, &mut output[..output_len]);
+            layer.row::<V>(self.image.row(row), self.converted, None, &mut output[..output_len]);
         }
     }
 }
@@ -152,11 +163,13 @@ const GROUP_BYTES: usize = 768 * 1024;
 const LARGE_WEIGHTS_BYTES: usize = 384 * 1024;
 
 impl<A: Arithmetic> Bottleneck<'_, A> {
-    /// Whether group by group of channels is faster than row by row.
-    pub(crate) fn by_channels(&self) -> bool {
+    /// The first convolution, where group by group of channels is faster than row by row.
+    pub(crate) fn by_channels(&self) -> Option<Linear<'_, A>> {
         let weights = |linear: &Linear<'_, A>| linear.weights.depth() * linear.weights.columns();
-        let weights = weights(&self.expand) + self.project.as_ref().map_or(0, weights);
-        self.group_len() * size_of::<f32>() <= GROUP_BYTES && weights * size_of::<A::Number>() > LARGE_WEIGHTS_BYTES
+        let expand = self.expand?;
+        let weights = weights(&expand) + self.project.as_ref().map_or(0, weights);
+        let fits = self.group_len() * size_of::<f32>() <= GROUP_BYTES;
+        (fits && weights * size_of::<A::Number>() > LARGE_WEIGHTS_BYTES).then_some(expand)
     }
 
     /// A group's expanded image.
@@ -168,20 +181,21 @@ impl<A: Arithmetic> Bottleneck<'_, A> {
     pub(crate) fn filter<B: Arithmetic>(
         &self,
         pool: &mut Pool,
+        expand: Linear<'_, A>,
         input: &[A::Number],
         arithmetic: B,
         output: &mut [B::Number],
         pixel: usize,
     ) {
         let (expanded, shape) = (self.depthwise.input(), self.depthwise.output());
-        assert_eq!(expanded.channels, self.expand.weights.columns());
-        assert_eq!(input.len(), expanded.pixels() * self.expand.weights.depth().next_multiple_of(A::RUN));
+        assert_eq!(expanded.channels, expand.weights.columns());
+        assert_eq!(input.len(), expanded.pixels() * expand.weights.depth().next_multiple_of(A::RUN));
         assert!(output.len() == shape.pixels() * pixel && pixel >= shape.channels);
         let scratch_len = self.group_len() + shape.width * GROUP;
         let output = Parts::new(output);
         pool.run(shape.channels.div_ceil(GROUP), scratch_len, &|group, scratch| {
             let channels = group * GROUP..shape.channels.min((group + 1) * GROUP);
-            let group = Group { layers: self, input, arithmetic, channels, scratch, output: &output, pixel };
+            let group = Group { layers: self, expand, input, arithmetic, channels, scratch, output: &output, pixel };
             self.depthwise.level().run(group);
         });
     }
@@ -190,6 +204,7 @@ impl<A: Arithmetic> Bottleneck<'_, A> {
 /// A group of channels.
 struct Group<'a, A: Arithmetic, B: Arithmetic> {
     layers: &'a Bottleneck<'a, A>,
+    expand: Linear<'a, A>,
     input: &'a [A::Number],
     arithmetic: B,
     channels: Range<usize>,
@@ -201,7 +216,7 @@ struct Group<'a, A: Arithmetic, B: Arithmetic> {
 impl<A: Arithmetic, B: Arithmetic> Kernel for Group<'_, A, B> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Self { layers: Bottleneck { expand, depthwise, .. }, channels, pixel, .. } = self;
+        let Self { layers: Bottleneck { depthwise, .. }, expand, channels, pixel, .. } = self;
         let shape = depthwise.output();
         let (memory, row) = self.scratch.split_at_mut(self.layers.group_len());
         let row = &mut row[..shape.width * channels.len()];

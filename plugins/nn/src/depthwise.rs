@@ -297,16 +297,22 @@ pub(crate) enum Residual<'a> {
 }
 
 /// Rows copied from an image.
-struct Image<'a> {
-    pixels: &'a [f32],
-    row_len: usize,
+pub(crate) struct Image<'a> {
+    pub(crate) pixels: &'a [f32],
+    pub(crate) row_len: usize,
+}
+
+impl Image<'_> {
+    pub(crate) fn row(&self, row: usize) -> &[f32] {
+        &self.pixels[row * self.row_len..][..self.row_len]
+    }
 }
 
 impl RowSource for Image<'_> {
     #[inline(always)]
     fn write<V: Vector>(&mut self, rows: Range<usize>, output: &mut [f32], step: usize) {
         for (row, output) in rows.zip(output.chunks_mut(step)) {
-            output[..self.row_len].copy_from_slice(&self.pixels[row * self.row_len..][..self.row_len]);
+            output[..self.row_len].copy_from_slice(self.row(row));
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use segue_nn::candle_core::{DType, Device};
 use segue_nn::{
-    Activation, Attention, Bottleneck, CandleEngine, Cpu, Deformable, Engine, EngineResult, Filter, Join, MaskOutput,
-    Norm, Padding, Placement, Sampling, Scores, Shape, Step,
+    Activation, Attention, Bf16, Bottleneck, CandleEngine, Cpu, Deformable, Engine, EngineResult, Filter, Join, Level,
+    MaskOutput, Norm, Padding, Placement, Sampling, Scores, Shape, Step,
 };
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -60,9 +60,14 @@ fn agree_in(
 ) -> Outcome {
     let ours = on_cpu(&mut Cpu::new(2)?)?;
     let theirs = on_candle(&mut CandleEngine::new(Device::Cpu, dtype, 1)?)?;
+    assert_close(most_error, &ours, &theirs);
+    Ok(())
+}
+
+fn assert_close(most_error: f32, ours: &Made, theirs: &Made) {
     assert!(!ours.is_empty() && ours.len() == theirs.len());
     let mut failures = Vec::new();
-    for ((name, shape, values), (_, their_shape, their_values)) in ours.iter().zip(&theirs) {
+    for ((name, shape, values), (_, their_shape, their_values)) in ours.iter().zip(theirs) {
         assert_eq!(shape, their_shape, "{name}");
         assert_eq!(values.len(), shape.len(), "{name}");
         let largest = values.iter().fold(1.0, |largest: f32, value| largest.max(value.abs()));
@@ -77,7 +82,6 @@ fn agree_in(
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    Ok(())
 }
 
 fn record<E: Engine>(engine: &mut E, made: &mut Made, name: impl Into<String>, image: &E::Image) -> EngineResult<()> {
@@ -174,12 +178,16 @@ fn joined_layers<E: Engine>(engine: &mut E) -> EngineResult<Made> {
             let depthwise = engine.make_depthwise(numbers.filter([channels, 1, 3, 3]), step, activation)?;
             let project = engine.make_conv(numbers.filter([9, channels, 1, 1]), Step::ONE, Activation::Relu)?;
             let name = format!("{height}x{width}x{inputs}, {step:?}, {activation:?}");
-            let layers = Bottleneck { expand: &expand, depthwise: &depthwise, project: None };
+            let layers = Bottleneck { expand: Some(&expand), depthwise: &depthwise, project: None };
             let output = engine.bottleneck(&layers, &image, None)?;
             record(engine, &mut made, format!("half of {name}"), &output)?;
             let shape = Shape { channels: 9, ..engine.shape(&output) };
             let residual = numbers.image(engine, shape)?;
-            let layers = Bottleneck { project: Some(&project), ..layers };
+            let inner = numbers.image(engine, self::shape(height, width, channels))?;
+            let layers = Bottleneck { expand: None, project: Some(&project), ..layers };
+            let output = engine.bottleneck(&layers, &inner, None)?;
+            record(engine, &mut made, format!("other half of {name}"), &output)?;
+            let layers = Bottleneck { expand: Some(&expand), ..layers };
             let output = engine.bottleneck(&layers, &image, Some(&residual))?;
             record(engine, &mut made, name, &output)?;
         }
@@ -474,6 +482,20 @@ fn sixteen_bits_come_close() -> Outcome {
         agree_in(dtype, most_error, masks, masks)?;
         agree_in(dtype, most_error, products, products)?;
         agree_in(dtype, most_error, deformable, deformable)?;
+    }
+    Ok(())
+}
+
+/// So does the CPU, with each set of instructions that it has for it.
+#[test]
+fn the_cpu_comes_close_in_bf16() -> Outcome {
+    for level in Level::available() {
+        for bf16 in Bf16::available(level) {
+            for operations in [convolutions::<Cpu>, joined_layers, attentions, products] {
+                let exact = operations(&mut Cpu::on(level, 2)?)?;
+                assert_close(0.03, &exact, &operations(&mut Cpu::on(level, 2)?.with_bf16(bf16))?);
+            }
+        }
     }
     Ok(())
 }

@@ -73,7 +73,7 @@ impl<E: Engine> Block<E> {
         let image = engine.conv(&self.output, &attended, Some(&image))?;
         drop(attended);
         let normed = engine.layer_norm(&self.mlp_norm, &image)?;
-        let mlp = Bottleneck { expand: &self.expand, depthwise: &self.depthwise, project: Some(&self.project) };
+        let mlp = Bottleneck { expand: Some(&self.expand), depthwise: &self.depthwise, project: Some(&self.project) };
         engine.bottleneck(&mlp, &normed, Some(&image))
     }
 

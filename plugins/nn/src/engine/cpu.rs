@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use super::arena::{Arena, Memory};
 use super::{
-    Attention, Bottleneck, Deformable, Engine, EngineError, EngineResult, Filter, Join, MaskOutput, Norm, Placement,
-    Scores, Step,
+    Attention, Bottleneck, Deformable, Engine, EngineResult, Filter, Join, MaskOutput, Norm, Placement, Scores, Step,
 };
 use crate::arrange::{self, Cut};
 use crate::attention::{self, Sampled, Sequences};
@@ -62,6 +61,33 @@ pub struct CpuConv {
 enum Weights {
     Single(Arc<PackedWeights<Single>>),
     Bf16(Arc<PackedWeights<Bf16>>),
+}
+
+impl Weights {
+    fn single(layer: &CpuConv) -> Option<&PackedWeights<Single>> {
+        match &layer.weights {
+            Self::Single(weights) => Some(weights),
+            Self::Bf16(_) => None,
+        }
+    }
+
+    fn bf16(layer: &CpuConv) -> Option<&PackedWeights<Bf16>> {
+        match &layer.weights {
+            Self::Single(_) => None,
+            Self::Bf16(weights) => Some(weights),
+        }
+    }
+}
+
+/// The weights of those layers of a bottleneck that are there, if they are all `of` one arithmetic.
+fn shared<'a, A: Arithmetic>(
+    layers: &Bottleneck<'a, Cpu>,
+    of: fn(&CpuConv) -> Option<&PackedWeights<A>>,
+) -> Option<[Option<&'a PackedWeights<A>>; 2]> {
+    let weights = [layers.expand, layers.project].map(|layer| layer.map(of));
+    let mut found = weights.iter().flatten().peekable();
+    let any = found.peek().is_some();
+    (any && found.all(Option::is_some)).then(|| weights.map(Option::flatten))
 }
 
 /// A depthwise convolution, laid out for vectors.
@@ -171,22 +197,23 @@ impl Cpu {
     fn joined<A: Arithmetic>(
         &mut self,
         layers: &Bottleneck<'_, Self>,
-        (expand, project): (&PackedWeights<A>, Option<&Arc<PackedWeights<A>>>),
+        [expand, project]: [Option<&PackedWeights<A>>; 2],
         image: &CpuImage,
         residual: Option<&CpuImage>,
     ) -> Option<CpuImage> {
         let Bottleneck { depthwise, .. } = *layers;
-        let expanded = Shape { channels: expand.columns(), ..image.shape };
+        let channels = expand.map_or(image.shape.channels, PackedWeights::columns);
+        let expanded = Shape { channels, ..image.shape };
         let window = depthwise.step.window(depthwise.kernel, expanded);
         let linear = |layer: &CpuConv, weights| Linear { weights, activation: layer.activation };
         let joined = bottleneck::Bottleneck {
-            expand: linear(layers.expand, expand),
+            expand: layers.expand.zip(expand).map(|(layer, weights)| linear(layer, weights)),
             depthwise: depthwise.filters.over(window),
             project: layers.project.zip(project).map(|(layer, weights)| linear(layer, weights)),
         };
         let residual = residual.map(|residual| &*residual.memory);
-        if joined.by_channels() {
-            return Some(self.by_channels(&joined, image, residual));
+        if let Some(expand) = joined.by_channels() {
+            return Some(self.by_channels(&joined, expand, image, residual));
         }
         let parts = joined.parts(&self.pool)?;
         let mut output = self.image(window.output(joined.outputs()));
@@ -197,21 +224,22 @@ impl Cpu {
     fn by_channels<A: Arithmetic>(
         &mut self,
         layers: &bottleneck::Bottleneck<'_, A>,
+        expand: Linear<'_, A>,
         image: &CpuImage,
         residual: Option<&[f32]>,
     ) -> CpuImage {
         let shape = layers.depthwise.output();
-        let converted = self.converted(layers.expand.weights.arithmetic(), image);
+        let converted = self.converted(expand.weights.arithmetic(), image);
         let input = A::readable(&image.memory, &converted);
         let mut output = self.image(Shape { channels: layers.outputs(), ..shape });
         let Some(Linear { weights, activation }) = layers.project else {
-            layers.filter(&mut self.pool, input, Single, &mut output.memory, shape.channels);
+            layers.filter(&mut self.pool, expand, input, Single, &mut output.memory, shape.channels);
             return output;
         };
         let pixel = shape.channels.next_multiple_of(A::RUN);
         let mut inner = self.arena.take(shape.pixels() * pixel * size_of::<A::Number>() / size_of::<f32>());
         let inner = A::numbers(&mut inner);
-        layers.filter(&mut self.pool, input, weights.arithmetic(), inner, pixel);
+        layers.filter(&mut self.pool, expand, input, weights.arithmetic(), inner, pixel);
         multiply_numbers(self.level, &mut self.pool, weights, activation, inner, residual, &mut output.memory);
         output
     }
@@ -342,17 +370,12 @@ impl Engine for Cpu {
         image: &CpuImage,
         residual: Option<&CpuImage>,
     ) -> EngineResult<CpuImage> {
-        let weights = (&layers.expand.weights, layers.project.map(|project| &project.weights));
-        let made = match weights {
-            (Weights::Single(expand), None) => self.joined(layers, (expand, None), image, residual),
-            (Weights::Bf16(expand), None) => self.joined(layers, (expand, None), image, residual),
-            (Weights::Single(expand), Some(Weights::Single(project))) => {
-                self.joined(layers, (expand, Some(project)), image, residual)
-            }
-            (Weights::Bf16(expand), Some(Weights::Bf16(project))) => {
-                self.joined(layers, (expand, Some(project)), image, residual)
-            }
-            _ => return Err(EngineError("layers of one step are of two precisions".into())),
+        let made = if let Some(weights) = shared(layers, Weights::single) {
+            self.joined(layers, weights, image, residual)
+        } else if let Some(weights) = shared(layers, Weights::bf16) {
+            self.joined(layers, weights, image, residual)
+        } else {
+            None
         };
         match made {
             Some(made) => Ok(made),
@@ -424,7 +447,7 @@ impl Engine for Cpu {
         match (&join.first.weights, &join.then.weights) {
             (Weights::Single(first), Weights::Single(then)) => Ok(self.joined_rows(join, [first, then], image)),
             (Weights::Bf16(first), Weights::Bf16(then)) => Ok(self.joined_rows(join, [first, then], image)),
-            _ => Err(EngineError("layers of one step are of two precisions".into())),
+            _ => self.join_one_by_one(join, image),
         }
     }
 

@@ -143,11 +143,11 @@ pub struct Deformable<'a, I> {
     pub points: usize,
 }
 
-/// A pointwise convolution, a depthwise one, and perhaps another pointwise one, one after the other.
+/// Perhaps a pointwise convolution, a depthwise one, and perhaps another pointwise one, one after the other.
 #[derive(Debug)]
 pub struct Bottleneck<'a, E: Engine> {
     /// A pointwise convolution to many channels.
-    pub expand: &'a E::Conv,
+    pub expand: Option<&'a E::Conv>,
     /// A filter for each of them.
     pub depthwise: &'a E::Depthwise,
     /// A pointwise convolution to few channels.
@@ -224,8 +224,8 @@ pub trait Engine: Sized + Send + 'static {
         image: &Self::Image,
         residual: Option<&Self::Image>,
     ) -> EngineResult<Self::Image> {
-        let expanded = self.conv(layers.expand, image, None)?;
-        let inner = self.depthwise(layers.depthwise, &expanded)?;
+        let expanded = layers.expand.map(|expand| self.conv(expand, image, None)).transpose()?;
+        let inner = self.depthwise(layers.depthwise, expanded.as_ref().unwrap_or(image))?;
         drop(expanded);
         match layers.project {
             Some(project) => self.conv(project, &inner, residual),
@@ -257,8 +257,12 @@ pub trait Engine: Sized + Send + 'static {
     fn max_pool(&mut self, image: &Self::Image, kernel: usize, step: Step) -> EngineResult<Self::Image>;
     /// Bilinear resampling to (height, width).
     fn resize(&mut self, image: &Self::Image, size: (usize, usize), sampling: Sampling) -> EngineResult<Self::Image>;
-    /// Images of four sizes joined.
+    /// Images of four sizes joined. An engine may do without the images between.
     fn join(&mut self, join: &Join<'_, Self>, image: &Self::Image) -> EngineResult<Self::Image> {
+        self.join_one_by_one(join, image)
+    }
+    /// The same by an operation for each step.
+    fn join_one_by_one(&mut self, join: &Join<'_, Self>, image: &Self::Image) -> EngineResult<Self::Image> {
         let Shape { height, width, .. } = self.shape(image);
         let [a, b, c] = join.coarser;
         let mut sum = self.resize(a, (height, width), join.sampling)?;

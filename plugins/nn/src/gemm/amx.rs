@@ -57,7 +57,7 @@ impl Tiles {
         sizes.row_bytes[..TILES].fill(64);
         sizes.rows[..6].fill(rows as u8);
         sizes.rows[6..TILES].fill(ROWS as u8);
-        // SAFETY: `Bf16::Amx` exists only where `is_available` said so.
+        // SAFETY: `Products::Amx` exists only where `is_available` said so.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const sizes, options(nostack, readonly, preserves_flags)) };
         Self(())
     }

@@ -22,9 +22,12 @@ const PACKED: usize = 32;
 /// Rows that are finished together.
 const FINISHED: usize = 4;
 
-/// Numbers of 16 bits, 8 of them exponent, and what multiplies them.
+/// Numbers of 16 bits, 8 of them exponent, and instructions that this CPU was found to have to multiply them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bf16 {
+pub struct Bf16(Products);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Products {
     /// Plain Rust: what the others are tested against.
     Plain,
     /// AVX-512 BF16: 16 sums of two products an instruction.
@@ -97,36 +100,37 @@ impl Bf16 {
 
     /// The fastest, if it is faster than f32.
     pub fn best(level: Level) -> Option<Self> {
-        Self::available(level).pop().filter(|best| match best {
-            Self::Plain => false,
+        Self::available(level).pop().filter(|best| match best.0 {
+            Products::Plain => false,
             // Intel's cores take four times as long for it as AMD's do: half as fast as f32.
             #[cfg(target_arch = "x86_64")]
-            Self::Dot => super::dot::is_fast(),
+            Products::Dot => super::dot::is_fast(),
             #[cfg(target_arch = "x86_64")]
-            Self::Amx => true,
+            Products::Amx => true,
         })
     }
 
     /// The name as reports print it.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
+        match self.0 {
+            Products::Plain => "plain",
             #[cfg(target_arch = "x86_64")]
-            Self::Dot => "avx512-bf16",
+            Products::Dot => "avx512-bf16",
             #[cfg(target_arch = "x86_64")]
-            Self::Amx => "amx",
+            Products::Amx => "amx",
         }
     }
 
     /// What this CPU has for a level, the slowest first.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "other machines have none"))]
     pub fn available(level: Level) -> Vec<Self> {
         #[allow(unused_mut, reason = "other machines have no more")]
-        let mut found = vec![Self::Plain];
+        let mut found = vec![Self(Products::Plain)];
         #[cfg(target_arch = "x86_64")]
         if level.lanes() == ROWS && std::arch::is_x86_feature_detected!("avx512bf16") {
-            found.push(Self::Dot);
+            found.push(Self(Products::Dot));
             if super::amx::is_available() {
-                found.push(Self::Amx);
+                found.push(Self(Products::Amx));
             }
         }
         found
@@ -173,11 +177,11 @@ impl Arithmetic for Bf16 {
 
     fn convert(self, from: &[f32], to: &mut [bf16]) {
         assert_eq!(from.len(), to.len());
-        match self {
-            Self::Plain => from.iter().zip(to).for_each(|(from, to)| *to = bf16::from_f32(*from)),
+        match self.0 {
+            Products::Plain => from.iter().zip(to).for_each(|(from, to)| *to = bf16::from_f32(*from)),
             // SAFETY: `available` found the instructions.
             #[cfg(target_arch = "x86_64")]
-            Self::Dot | Self::Amx => unsafe { super::dot::convert(from, to) },
+            Products::Dot | Products::Amx => unsafe { super::dot::convert(from, to) },
         }
     }
 
@@ -241,12 +245,12 @@ impl Product<'_> {
     unsafe fn compute(&self, arithmetic: Bf16, sums: &mut MaybeUninit<Sums>) {
         // SAFETY: the caller's promise; `available` found the instructions.
         unsafe {
-            match arithmetic {
-                Bf16::Plain => self.compute_plainly(sums),
+            match arithmetic.0 {
+                Products::Plain => self.compute_plainly(sums),
                 #[cfg(target_arch = "x86_64")]
-                Bf16::Dot => super::dot::multiply(self, sums),
+                Products::Dot => super::dot::multiply(self, sums),
                 #[cfg(target_arch = "x86_64")]
-                Bf16::Amx => super::amx::multiply(self, sums),
+                Products::Amx => super::amx::multiply(self, sums),
             }
         }
     }
@@ -352,7 +356,7 @@ impl Rows<'_, Bf16> {
         let steps = &steps[..self.segments.len()];
         let groups = Groups::of(&self.grid, lines, rows);
         #[cfg(target_arch = "x86_64")]
-        let _tiles = (arithmetic == Bf16::Amx).then(|| super::amx::Tiles::of(groups.height()));
+        let _tiles = (arithmetic.0 == Products::Amx).then(|| super::amx::Tiles::of(groups.height()));
         // Not zeroed: only what was computed is read.
         let mut sums = MaybeUninit::<Sums>::uninit();
         for column in (0..size.columns).step_by(COLUMNS) {
