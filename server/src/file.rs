@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use image::RgbImage;
 use sha2::{Digest, Sha256};
 
 /// The whole content of the regular file at `path`, of at most `max_len_bytes`.
@@ -18,6 +19,16 @@ pub fn read(path: &Path, max_len_bytes: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {max_len_bytes} bytes")));
     }
     Ok(content)
+}
+
+/// The pixels of a picture: JPEG, PNG or WebP.
+pub fn rgb(content: &[u8]) -> Result<RgbImage, String> {
+    if !content.starts_with(&[0xFF, 0xD8]) {
+        return Ok(image::load_from_memory(content).map_err(|error| error.to_string())?.into_rgb8());
+    }
+    let picture = turbojpeg::decompress(content, turbojpeg::PixelFormat::RGB).map_err(|error| error.to_string())?;
+    let (width_px, height_px) = (picture.width as u32, picture.height as u32);
+    RgbImage::from_raw(width_px, height_px, picture.pixels).ok_or_else(|| "it has not all its pixels".to_owned())
 }
 
 /// Whether `name` names a file without saying where.

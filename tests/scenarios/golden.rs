@@ -80,7 +80,8 @@ fn results_are_written_as_the_protocol_has_them() -> Result<()> {
     let mut with_headroom = vec![0; 64];
     with_headroom.extend(&expected[64..]);
     let drawn = ClassSet::default();
-    let mask = EncodedMask { bytes: with_headroom, wanted: Wanted::Mask, width_px: 8, height_px: 4, drawn };
+    let mask =
+        EncodedMask { bytes: with_headroom.as_slice().into(), wanted: Wanted::Mask, width_px: 8, height_px: 4, drawn };
     let written = result_message(header, mask, &trace);
     // Bytes 48 to 51 are the server's total, which is measured.
     assert_eq!((&written[..48], &written[52..]), (&expected[..48], &expected[52..]));

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use segue_tests::{Client, Server, gradient_jpeg};
 use serde_json::{Value, json};
+use turbojpeg::{Image, PixelFormat, Subsamp};
 
 struct Answer {
     status: u16,
@@ -70,6 +71,30 @@ fn png_and_webp_are_read_too() -> Result<()> {
         assert_eq!((&document["width"], &document["height"]), (&json!(40), &json!(30)), "{format:?}");
         let pixels: u64 = document["runs"].as_array().into_iter().flatten().filter_map(|run| run[0].as_u64()).sum();
         assert_eq!(pixels, 40 * 30);
+    }
+    Ok(())
+}
+
+#[test]
+fn jpegs_in_grey_and_in_inks_are_read() -> Result<()> {
+    let server = Server::start(&[])?;
+    let mut compressor = turbojpeg::Compressor::new()?;
+    // 0 is the most ink: cyan and black, as programs for print write them.
+    for (format, subsamp, pixel, expected) in [
+        (PixelFormat::GRAY, Subsamp::Gray, &[180][..], [180; 3]),
+        (PixelFormat::CMYK, Subsamp::None, &[51, 255, 255, 200], [40, 200, 200]),
+    ] {
+        let (width, height) = (64, 48);
+        let pixels = pixel.repeat(width * height);
+        compressor.set_subsamp(subsamp)?;
+        let image = Image { pixels: &pixels[..], width, pitch: format.size() * width, height, format };
+        let picture = compressor.compress_to_vec(image)?;
+        // Drawn without a trace of the mask, it is what was read.
+        let answer = post(&server, "/v1/segment?view=filled&opacity=0", "*/*", &picture)?;
+        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        let read = turbojpeg::decompress(&answer.body, PixelFormat::RGB)?;
+        let is_close = |pixel: &[u8]| pixel.iter().zip(expected).all(|(one, other)| one.abs_diff(other) < 6);
+        assert!(read.pixels.chunks_exact(3).all(is_close), "{format:?}: {:?}", &read.pixels[..3]);
     }
     Ok(())
 }

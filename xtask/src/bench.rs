@@ -19,6 +19,10 @@ use crate::{
 pub(crate) enum Subject {
     /// Each network beside ONNX Runtime and OpenVINO
     Networks,
+    /// The frame path beside its floor, and eight clients that share it
+    Frames,
+    /// Encoding masks: their runs, and deflate by several libraries
+    Masks,
     /// A call into a worker process beside one in the server's own
     Isolation,
     /// The mode beside one whose backend crashes, hangs and lies, beside a calm one
@@ -68,13 +72,15 @@ impl Subject {
                 return run(&mut command);
             }
             Self::Isolation => {
-                build_misbehaving()?;
+                build_release("segue-misbehaving")?;
                 cargo_bench("segue", "isolation")
             }
             Self::Telemetry => cargo_bench("segue", "telemetry"),
-            Self::Containment => {
-                build_misbehaving()?;
-                let mut command = cargo_bench("segue-tests", "containment");
+            Self::Masks => cargo_bench("segue-tests", "masks"),
+            Self::Containment | Self::Frames => {
+                build_release(if self == Self::Frames { "segue-null" } else { "segue-misbehaving" })?;
+                let mut command =
+                    cargo_bench("segue-tests", if self == Self::Frames { "frames" } else { "containment" });
                 command.env("SEGUE_BIN", program);
                 command
             }
@@ -101,6 +107,6 @@ fn cargo_bench(package: &str, bench: &str) -> std::process::Command {
     command
 }
 
-fn build_misbehaving() -> Result<()> {
-    run(tool("cargo").args(["build", "--quiet", "--release", "--package", "segue-misbehaving"]))
+fn build_release(package: &str) -> Result<()> {
+    run(tool("cargo").args(["build", "--quiet", "--release", "--package", package]))
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::{LogFormat, Profile},
     model::{LoadedModel, Mode, Modes, Registry},
-    pipeline::{self, Accepts, EncodedFrame, EncodedMask, HEADROOM_LEN_BYTES, Settings, Wanted},
+    pipeline::{Accepts, Desk, EncodedFrame, EncodedMask, HEADROOM_LEN_BYTES, Settings, Wanted},
     telemetry::{FrameTrace, TraceStart, start_log},
 };
 
@@ -88,7 +88,7 @@ impl Local {
                 accepts: Accepts::AnyPicture,
             };
             let trace = FrameTrace::unrecorded(TraceStart::default());
-            let (result, trace) = pipeline::run(lease, frame, trace, self.settings, wanted).await;
+            let (result, trace) = Desk::default().run(lease, frame, trace, self.settings, wanted).await;
             Ok((
                 result.map_err(Failure::does_not_hold)?,
                 trace.ok_or_else(|| Failure::does_not_hold("its work broke off"))?,

@@ -56,7 +56,7 @@ enum Command {
     Eval(eval::Eval),
     /// Compare two modes on the same frames: agreement, and the time that each takes
     Compare(compare::Compare),
-    /// Measure the running program
+    /// Put a load on a running server, and judge how it bears it
     Bench(bench::Bench),
     /// Show where frames' time went, from a running server
     Trace(trace::Trace),

@@ -41,6 +41,13 @@ pub(super) fn get(url: &str, path: &str) -> Result<Value, Failure> {
     answer(&url, agent().get(&url).call())
 }
 
+/// The text that the server at `url` answers at `path`.
+pub(super) fn text(url: &str, path: &str) -> Result<String, Failure> {
+    let url = address(url, path);
+    let unreachable = |error: ureq::Error| Failure::does_not_hold(format!("{url}: {error}"));
+    agent().get(&url).call().and_then(|mut answer| answer.body_mut().read_to_string()).map_err(unreachable)
+}
+
 fn agent() -> ureq::Agent {
     // No proxy: the admin token is for the server alone.
     let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None);

@@ -54,12 +54,21 @@ impl Serve {
         let profile = load(&layers).map_err(Failure::wrong_usage)?.profile;
         telemetry::start_log(&profile.telemetry.log, profile.telemetry.log_format).map_err(Failure::wrong_usage)?;
         let places = self.places.places()?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let threads = io_threads(profile.server.io_threads);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
         let runtime = runtime.map_err(|error| Failure::does_not_hold(format!("no async runtime: {error}")))?;
         let result = runtime.block_on(serve(layers, &profile, places));
         // A backend that hangs must not keep the program from ending.
         runtime.shutdown_timeout(Duration::from_millis(200));
         result
+    }
+}
+
+/// Few: frames have threads of their own, and what is left is waiting. On two cores a second one would cost frames.
+fn io_threads(wanted: u32) -> usize {
+    match wanted {
+        0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(4)),
+        wanted => wanted as usize,
     }
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Profile, origins::Origins};
 
 /// These are read once, at the start.
-const FIXED: [&str; 1] = ["server.listen"];
+const FIXED: [&str; 2] = ["server.listen", "server.io_threads"];
 
 /// These are shown by a fingerprint.
 const SECRET: [&str; 1] = ["security.admin_token"];

@@ -50,6 +50,9 @@ pub struct ServerSettings {
     #[garde(skip)]
     #[schemars(extend("examples" = ["127.0.0.1:8080"]))]
     pub listen: std::net::SocketAddr,
+    /// How many threads talk to clients; 0 for one for every four cores. Can't change while the server runs.
+    #[garde(range(max = 256))]
+    pub io_threads: u32,
     /// The mode that a session starts in.
     #[garde(length(min = 1))]
     pub default_mode: String,

@@ -15,8 +15,8 @@ use super::{App, refusal::Refusal, traceparent::TraceParent};
 use crate::{
     model::{Lease, Mode, UnknownMode},
     pipeline::{
-        self, Accepts, Drawing, EncodedFrame, FrameError, HEADROOM_LEN_BYTES, Look, OutputView, Settings, View, Wanted,
-        read_classes, read_opacity,
+        self, Accepts, Desk, Drawing, EncodedFrame, FrameError, HEADROOM_LEN_BYTES, Look, OutputView, Settings, View,
+        Wanted, read_classes, read_opacity,
     },
     reload::Configuration,
     telemetry::{FrameTrace, Measures, Outcome, Stage, TraceStart},
@@ -97,7 +97,7 @@ pub(super) async fn segment(
             Err(error) => trace.finish(Outcome::Dropped(error.reason()), &error.to_string()),
         }
     }
-    let bytes = Bytes::from(result?.bytes).slice(HEADROOM_LEN_BYTES..);
+    let bytes = result?.bytes.freeze().slice(HEADROOM_LEN_BYTES..);
     let trace_id = HeaderValue::try_from(trace_id).unwrap_or(HeaderValue::from_static(""));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
@@ -156,7 +156,7 @@ async fn run(
     match lease(mode, settings.limits.max_age_millis).await {
         Ok(lease) => {
             trace.served_by(mode.served_by());
-            pipeline::run(lease, frame, trace, settings, wanted).await
+            Desk::default().run(lease, frame, trace, settings, wanted).await
         }
         Err(refused) => (Err(refused), Some(trace)),
     }

@@ -3,8 +3,6 @@
 use std::{io::BufReader, path::Path};
 
 use serde::Deserialize;
-use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
-use zune_jpeg::JpegDecoder;
 
 use crate::{
     file,
@@ -55,14 +53,7 @@ impl Golden {
 fn picture(path: &Path) -> Result<(Vec<u8>, u32, u32), String> {
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let bytes = file::read(path, LARGEST_PICTURE_LEN_BYTES).map_err(|error| failed(&error))?;
-    if bytes.starts_with(&[0xFF, 0xD8]) {
-        let options = DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::RGB);
-        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&bytes[..]), options);
-        let rgb = decoder.decode().map_err(|error| failed(&error))?;
-        let (width, height) = decoder.dimensions().ok_or_else(|| failed(&"it has no size"))?;
-        return Ok((rgb, width as u32, height as u32));
-    }
-    let picture = image::load_from_memory(&bytes).map_err(|error| failed(&error))?.to_rgb8();
+    let picture = file::rgb(&bytes).map_err(|error| failed(&error))?;
     let (width_px, height_px) = picture.dimensions();
     Ok((picture.into_raw(), width_px, height_px))
 }

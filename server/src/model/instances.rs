@@ -239,9 +239,9 @@ impl Lease {
         &self.model
     }
 
-    /// What was left with the instance, or something new.
-    pub fn take_belongings<T: Any + Default>(&mut self) -> Box<T> {
-        self.belongings.take().and_then(|kept| (kept as Box<dyn Any>).downcast().ok()).unwrap_or_default()
+    /// What was left with the instance.
+    pub fn take_belongings<T: Any>(&mut self) -> Option<Box<T>> {
+        self.belongings.take().and_then(|kept| (kept as Box<dyn Any>).downcast().ok())
     }
 
     /// Leaves `belongings` with the instance.

@@ -254,12 +254,23 @@ impl Loader {
         let build = Build::of(&files.plugin, &self.places.copies(), limits)
             .map_err(|source| ModeError::Open { path, source })?;
         let variant = entry.variant(&settings.model, &settings.variant)?;
-        let spec = entry.spec(&settings.model, variant, weights, &settings.settings, thread_count(settings));
+        let (instances, threads) = (instance_count(settings), thread_count(settings));
+        if instances > 1 && instances as u32 * threads > cores() {
+            let (model, cores) = (&settings.model, cores());
+            tracing::warn!(
+                model,
+                instances,
+                threads,
+                cores,
+                "More threads than cores: frames will wait for each other"
+            );
+        }
+        let spec = entry.spec(&settings.model, variant, weights, &settings.settings, threads);
         let golden = |instance: &mut _| match &entry.golden {
             Some(golden) => golden.check(&self.places.models, instance),
             None => Ok(()),
         };
-        LoadedModel::load(build, spec, instance_count(settings), own_weights, golden, is_wanted).map_err(|source| {
+        LoadedModel::load(build, spec, instances, own_weights, golden, is_wanted).map_err(|source| {
             let source = with_the_operators_path(source, original);
             ModeError::Load { backend: entry.backend.clone(), model: settings.model.clone(), source }
         })
@@ -286,17 +297,21 @@ impl Loader {
 /// As many as there are cores, when the profile leaves it to the machine.
 fn thread_count(settings: &ModeSettings) -> u32 {
     match settings.threads {
-        0 => thread::available_parallelism().map_or(1, |cores| cores.get().try_into().unwrap_or(u32::MAX)),
+        0 => cores(),
         count => count,
     }
 }
 
-/// One per core, up to eight: beyond that, memory and start-up grow and most live video does not gain.
+/// As many as keep the cores busy, up to eight: beyond that, memory and start-up grow and most live video does not gain.
 fn instance_count(settings: &ModeSettings) -> usize {
     match settings.instances {
-        0 => thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8),
+        0 => (cores() / thread_count(settings)).clamp(1, 8) as usize,
         count => count as usize,
     }
+}
+
+fn cores() -> u32 {
+    thread::available_parallelism().map_or(1, |cores| cores.get().try_into().unwrap_or(u32::MAX))
 }
 
 /// A backend names the private copy that it was given; the operator knows the file that it is a copy of.

@@ -1,8 +1,11 @@
 //! From a mask to bytes: deflated run lengths for the wire, PNG and JSON for single pictures.
 
-use flate2::{Compress, Compression, FlushCompress, Status};
+use libdeflater::{CompressionLvl, Compressor};
 
-use super::frame::{Frame, FrameError, Mask};
+use super::{
+    frame::{Frame, FrameError, Mask},
+    runs::runs,
+};
 use crate::{
     plugin_host::InstanceInfo,
     telemetry::{FrameTrace, Stage},
@@ -12,24 +15,29 @@ use crate::{
 /// plane takes half the bytes.
 const CONFIDENCE_STEP: u8 = 8;
 
+/// Of deflate. A mask of 640x360 is on the other side of all but the fastest links soonest with it: `cargo xtask bench masks`.
+const LEVEL: i32 = 1;
+
 /// Buffers and tables that are used again from frame to frame.
-pub(super) struct MaskEncoder {
-    deflate: Compress,
+pub struct MaskEncoder {
+    deflate: Compressor,
     plain: Vec<u8>,
+    room: Vec<u8>,
 }
 
 impl Default for MaskEncoder {
     fn default() -> Self {
-        Self { deflate: Compress::new(Compression::new(1), false), plain: Vec::new() }
+        let level = CompressionLvl::new(LEVEL).unwrap_or_default();
+        Self { deflate: Compressor::new(level), plain: Vec::new(), room: Vec::new() }
     }
 }
 
 impl MaskEncoder {
     /// Appends encoding 1: deflated (run length as LEB128, class id) pairs.
-    pub(super) fn encode_mask(&mut self, labels: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
+    pub fn encode_mask(&mut self, labels: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
         self.plain.clear();
         push_runs(labels, &mut self.plain);
-        deflate(&mut self.deflate, &self.plain, out)
+        self.deflate_plain(out)
     }
 
     /// Appends encoding 3: length and bytes of encoding 1, then the deflated confidence plane.
@@ -42,7 +50,18 @@ impl MaskEncoder {
         self.plain.clear();
         self.plain
             .extend(mask.confidence.unwrap_or_default().iter().map(|confidence| confidence | (CONFIDENCE_STEP - 1)));
-        deflate(&mut self.deflate, &self.plain, out)
+        self.deflate_plain(out)
+    }
+
+    fn deflate_plain(&mut self, out: &mut Vec<u8>) -> Result<(), FrameError> {
+        let most = self.deflate.deflate_compress_bound(self.plain.len());
+        if self.room.len() < most {
+            self.room.resize(most, 0);
+        }
+        let compressed = self.deflate.deflate_compress(&self.plain, &mut self.room);
+        let len_bytes = compressed.map_err(|error| FrameError::Unencodable(error.to_string()))?;
+        out.extend_from_slice(&self.room[..len_bytes]);
+        Ok(())
     }
 }
 
@@ -54,43 +73,12 @@ fn push_runs(labels: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Length and id of every run of equal ids.
-pub(super) fn runs(labels: &[u8]) -> impl Iterator<Item = (usize, u8)> {
-    let mut rest = labels;
-    std::iter::from_fn(move || {
-        let &id = rest.first()?;
-        let len = run_len(rest, id);
-        rest = &rest[len..];
-        Some((len, id))
-    })
-}
-
-/// How many bytes at the start of `labels` are `id`; eight at a time, since most runs are long.
-fn run_len(labels: &[u8], id: u8) -> usize {
-    let (chunks, _) = labels.as_chunks::<8>();
-    let whole = 8 * chunks.iter().take_while(|chunk| **chunk == [id; 8]).count();
-    whole + labels[whole..].iter().take_while(|&&label| label == id).count()
-}
-
 fn push_leb128(mut value: u32, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
     }
     out.push(value as u8);
-}
-
-fn deflate(deflate: &mut Compress, input: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
-    deflate.reset();
-    out.reserve(input.len() / 4 + 64);
-    loop {
-        let done = deflate.total_in() as usize;
-        match deflate.compress_vec(&input[done..], out, FlushCompress::Finish) {
-            Ok(Status::StreamEnd) => return Ok(()),
-            Ok(_) => out.reserve(input.len() / 4 + 64),
-            Err(error) => return Err(FrameError::Unencodable(error.to_string())),
-        }
-    }
 }
 
 /// Appends an indexed PNG: each pixel is its class id, the palette shows the classes' colours.
@@ -116,10 +104,10 @@ pub(super) fn encode_json(
     out: &mut Vec<u8>,
 ) -> Result<(), FrameError> {
     let mut pixels = [0_u64; 256];
-    let mut runs: Vec<[u32; 2]> = Vec::new();
-    for run in mask.labels.chunk_by(|a, b| a == b) {
-        pixels[usize::from(run[0])] += run.len() as u64;
-        runs.push([run.len() as u32, run[0].into()]);
+    let mut all_runs: Vec<[u32; 2]> = Vec::new();
+    for (len, id) in runs(mask.labels) {
+        pixels[usize::from(id)] += len as u64;
+        all_runs.push([len as u32, id.into()]);
     }
     let classes: Vec<_> = (0..info.labels.len())
         .filter(|&id| pixels[id] > 0)
@@ -140,7 +128,7 @@ pub(super) fn encode_json(
         "classes": classes,
         "stages": stages,
         "trace_id": hex::encode(trace.trace_id()),
-        "runs": runs,
+        "runs": all_runs,
     });
     serde_json::to_writer(out, &document).map_err(|error| FrameError::Unencodable(error.to_string()))
 }

@@ -1,6 +1,6 @@
 //! What goes into the pipeline, what comes out, and why it may not.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::look::{ClassSet, Look};
 use crate::plugin_host::InstanceError;
@@ -73,7 +73,7 @@ pub enum Wanted {
 #[derive(Debug)]
 pub struct EncodedMask {
     /// [`super::HEADROOM_LEN_BYTES`] of room for a header, then the payload.
-    pub bytes: Vec<u8>,
+    pub bytes: BytesMut,
     /// What the payload is.
     pub wanted: Wanted,
     /// Width of the mask in pixels.

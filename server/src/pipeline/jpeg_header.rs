@@ -1,4 +1,4 @@
-//! What a JPEG says of itself before its pixels: which cost it claims, and whether the decoder gets it right.
+//! What a JPEG says of itself before its pixels: which cost it claims, and whether it is whole.
 
 use super::frame::FrameError;
 
@@ -7,6 +7,8 @@ use super::frame::FrameError;
 pub(super) struct JpegHeader {
     pub(super) width_px: u32,
     pub(super) height_px: u32,
+    /// Brightness and two colours, brightness alone, or inks.
+    pub(super) components: usize,
     /// Where the first scan's segment starts.
     first_scan_at: usize,
 }
@@ -38,8 +40,9 @@ impl JpegHeader {
                     ));
                 }
                 0xDA => {
-                    let (width_px, height_px) = size.ok_or_else(|| undecodable("a JPEG without a frame header"))?;
-                    return Ok(Self { width_px, height_px, first_scan_at: at });
+                    let missing = || undecodable("a JPEG without a frame header");
+                    let (width_px, height_px, components) = size.ok_or_else(missing)?;
+                    return Ok(Self { width_px, height_px, components, first_scan_at: at });
                 }
                 _ => {}
             }
@@ -64,21 +67,13 @@ pub fn is_whole_jpeg(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xFF, 0xD8]) && JpegHeader::read(bytes).is_ok_and(|header| header.is_whole(bytes))
 }
 
-/// Width and height. The decoder takes the first component for the largest, and would silently be wrong.
-fn read_frame_header(body: &[u8]) -> Result<(u32, u32), FrameError> {
+/// Width, height and the number of components.
+fn read_frame_header(body: &[u8]) -> Result<(u32, u32, usize), FrameError> {
     let Some(&[_precision, high_y, low_y, high_x, low_x, count]) = body.first_chunk::<6>() else {
         return Err(undecodable("a JPEG's frame header is too short"));
     };
-    let sampling: Vec<_> = body[6..].chunks_exact(3).take(count.into()).map(|component| component[1]).collect();
-    let (across, down) = (|factors: &u8| factors >> 4, |factors: &u8| factors & 15);
-    let is_first_largest = sampling
-        .first()
-        .is_some_and(|first| sampling.iter().all(|other| across(other) <= across(first) && down(other) <= down(first)));
-    if !is_first_largest {
-        return Err(undecodable("a JPEG whose brightness is sampled more coarsely than its colours"));
-    }
     let number = |high, low| u32::from(u16::from_be_bytes([high, low]));
-    Ok((number(high_x, low_x), number(high_y, low_y)))
+    Ok((number(high_x, low_x), number(high_y, low_y), count.into()))
 }
 
 fn undecodable(what: &str) -> FrameError {
@@ -106,12 +101,6 @@ mod tests {
         bytes.extend([0xFF, 0xD9]);
         bytes.extend([7; 10_000]);
         assert!(header.is_whole(&bytes));
-    }
-
-    #[test]
-    fn coarse_brightness_is_refused() {
-        let refused = JpegHeader::read(&jpeg([0x11, 0x21, 0x12])).unwrap_err();
-        assert!(refused.to_string().contains("more coarsely"), "{refused}");
     }
 
     #[test]

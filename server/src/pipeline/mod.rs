@@ -3,19 +3,25 @@
 //! On a frame's path this stands between `admission`, which leases an instance for it, and the session, which
 //! sends what comes out.
 //!
-//! Architecture invariant: it runs on threads for blocking work, never on the async runtime, and as many frames
-//! run at once as there are instances.
+//! Architecture invariant: it runs on the instances' threads, never on the async runtime, and as many frames run at once
+//! as there are instances. After the first few frames it allocates nothing.
 
 mod decode;
+mod desk;
 mod encode;
 mod frame;
 mod jpeg;
 mod jpeg_header;
 mod look;
 mod picture;
+mod runs;
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
+
+pub use desk::Desk;
+pub use encode::MaskEncoder;
 pub use frame::{Accepts, EncodedFrame, EncodedMask, Frame, FrameError, Mask, Wanted};
 pub use jpeg::{JpegEncoder, blank_jpeg};
 pub use jpeg_header::is_whole_jpeg;
@@ -44,7 +50,7 @@ fn run_frame(
     trace.end(Stage::Queue, Stage::Receive);
 
     // 1. Pixels, where the backend reads them. The header is judged before anything is allocated.
-    let Buffers { encoder, painter } = buffers;
+    let Buffers { encoder, painter, result, message } = buffers;
     let instance = lease.instance()?;
     let decoded = decode::decode(&encoded.bytes, encoded.accepts, &settings.limits, instance);
     trace.end(Stage::Decode, Stage::Queue);
@@ -77,18 +83,21 @@ fn run_frame(
     let frame = Frame { rgb: instance.frame(), width_px: frame_width_px, height_px: frame_height_px };
     let soft = (wanted == Wanted::SoftMask).then_some(instance.confidence());
     let mask = Mask { labels: instance.labels(), confidence: soft, width_px, height_px };
-    let mut bytes = Vec::with_capacity(HEADROOM_LEN_BYTES + mask.labels.len() / 16);
-    bytes.resize(HEADROOM_LEN_BYTES, 0);
+    result.clear();
+    result.resize(HEADROOM_LEN_BYTES, 0);
     let mut drawn = ClassSet::default();
     match &wanted {
-        Wanted::Mask => encoder.encode_mask(mask.labels, &mut bytes),
-        Wanted::SoftMask => encoder.encode_soft_mask(&mask, &mut bytes),
+        Wanted::Mask => encoder.encode_mask(mask.labels, result),
+        Wanted::SoftMask => encoder.encode_soft_mask(&mask, result),
         Wanted::Picture(look) => painter
-            .encode(look, &frame, &mask, info, settings.result.jpeg_quality, &mut bytes)
+            .encode(look, &frame, &mask, info, settings.result.jpeg_quality, result)
             .map(|classes| drawn = classes),
-        Wanted::Png => encode::encode_png(&mask, &info.palette, &mut bytes),
-        Wanted::Json => encode::encode_json(&frame, &mask, info, trace, &mut bytes),
+        Wanted::Png => encode::encode_png(&mask, &info.palette, result),
+        Wanted::Json => encode::encode_json(&frame, &mask, info, trace, result),
     }?;
+    // Memory of messages that were sent is used again.
+    message.extend_from_slice(result);
+    let bytes = message.split();
     trace.end(Stage::Encode, Stage::Call);
     trace.measures().result_len_bytes = (bytes.len() - HEADROOM_LEN_BYTES) as u32;
     // `fit` keeps both sides within the limits of a profile, which are far below 65,536.
@@ -124,51 +133,19 @@ pub struct Settings {
     pub limits: LimitSettings,
 }
 
-/// Memory that is used again from frame to frame; it goes along with the instance.
+/// Memory that an instance's thread uses again from frame to frame.
 #[derive(Default)]
 struct Buffers {
-    encoder: encode::MaskEncoder,
+    encoder: MaskEncoder,
     painter: picture::Painter,
-}
-
-/// Cancels a call when whoever waits for it goes away. A call that is over is not harmed.
-#[derive(Default)]
-struct CancelOnDrop(Arc<RunningCall>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
+    /// The result while it is made.
+    result: Vec<u8>,
+    /// Where results are sent from.
+    message: BytesMut,
 }
 
 /// What became of a frame, and its trace; `None` when the work broke off and ended the trace.
 pub type Done = (Result<EncodedMask, FrameError>, Option<FrameTrace>);
-
-/// Runs `frame` on the leased instance, on a thread for blocking work. Dropping the future cancels the backend's call.
-pub async fn run(lease: Lease, frame: EncodedFrame, trace: FrameTrace, settings: Settings, wanted: Wanted) -> Done {
-    let running = CancelOnDrop::default();
-    let call = Arc::clone(&running.0);
-    let work = tokio::task::spawn_blocking(move || run_blocking(lease, &frame, trace, &settings, wanted, &call));
-    work.await.unwrap_or_else(|error| {
-        tracing::error!(%error, "A frame's work broke off");
-        (Err(if error.is_panic() { FrameError::Internal } else { FrameError::Stopping }), None)
-    })
-}
-
-fn run_blocking(
-    mut lease: Lease,
-    frame: &EncodedFrame,
-    mut trace: FrameTrace,
-    settings: &Settings,
-    wanted: Wanted,
-    running: &RunningCall,
-) -> Done {
-    trace.measures().queue_depth = lease.queue_depth;
-    let mut buffers = lease.take_belongings::<Buffers>();
-    let result = run_frame(settings, &mut buffers, &mut lease, frame, &mut trace, wanted, running);
-    lease.put_belongings(buffers);
-    (result, Some(trace))
-}
 
 #[cfg(test)]
 mod tests {

@@ -9,10 +9,10 @@ use fast_image_resize::{
 };
 
 use super::{
-    encode::runs,
     frame::{Frame, FrameError, Mask},
     jpeg::JpegEncoder,
     look::{ClassSet, Look, View},
+    runs::runs,
 };
 use crate::plugin_host::InstanceInfo;
 

@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use serde::{Deserialize, Serialize};
@@ -161,9 +161,9 @@ impl InstanceError {
     }
 }
 
-/// A call that another thread may cancel.
+/// Calls, one after the other, that another thread may cancel.
 #[derive(Default)]
-pub struct RunningCall(OnceLock<CallInProgress>);
+pub struct RunningCall(Mutex<Option<CallInProgress>>);
 
 pub(super) enum CallInProgress {
     Direct(&'static HostTable, u64),
@@ -171,9 +171,9 @@ pub(super) enum CallInProgress {
 }
 
 impl RunningCall {
-    /// Tells the backend, if the call has begun and is not over, that nobody waits for it.
+    /// Tells the backend, if a call has begun and is not over, that nobody waits for it.
     pub fn cancel(&self) {
-        match self.0.get() {
+        match &*self.lock() {
             Some(CallInProgress::Direct(host, token)) => host.cancel(*token),
             Some(CallInProgress::Worker(memory, number)) => memory.control().cancel(*number),
             None => {}
@@ -181,8 +181,16 @@ impl RunningCall {
     }
 
     pub(super) fn start(&self, call: CallInProgress) {
-        // One of these is for one call.
-        let _ = self.0.set(call);
+        *self.lock() = Some(call);
+    }
+
+    /// Lets go of a call that is over.
+    pub fn end(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<CallInProgress>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -154,5 +154,5 @@ pub fn result_message(header: ResultHeader, mask: EncodedMask, trace: &FrameTrac
     put(&u32::try_from(trace.age().as_micros()).unwrap_or(u32::MAX).to_le_bytes());
     put(&0_u32.to_le_bytes());
     put(&header.server_clock_micros.to_le_bytes());
-    Bytes::from(bytes)
+    bytes.freeze()
 }

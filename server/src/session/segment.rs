@@ -8,7 +8,7 @@ use super::Session;
 use crate::{
     admission,
     model::Mode,
-    pipeline::{self, EncodedMask, FrameError},
+    pipeline::{Desk, EncodedMask, FrameError},
     telemetry::FrameTrace,
 };
 
@@ -24,6 +24,7 @@ pub(super) struct Answer {
 
 /// Runs until nobody takes its answers any more.
 pub(super) async fn run(session: &Session, answers: mpsc::Sender<Answer>) {
+    let mut desk = Desk::default();
     // 1. Room for the answer: of a client that takes nothing no further frame is segmented.
     while let Ok(room) = answers.reserve().await {
         // 2. The newest frame and an instance of its mode.
@@ -36,7 +37,7 @@ pub(super) async fn run(session: &Session, answers: mpsc::Sender<Answer>) {
         let (result, trace) = match lease {
             Ok(lease) => {
                 let wanted = session.wanted(waiting.settings.result.format, &lease.model().info);
-                pipeline::run(lease, waiting.frame, trace, waiting.settings, wanted).await
+                desk.run(lease, waiting.frame, trace, waiting.settings, wanted).await
             }
             Err(refused) => (Err(refused), Some(trace)),
         };

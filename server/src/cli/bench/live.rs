@@ -1,17 +1,18 @@
 //! What a benchmark runs against: a server of its own, and clients whose frames flow.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
+    net::TcpStream,
     process::{Child, Command},
     sync::watch,
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, Interval, MissedTickBehavior, interval, timeout},
 };
 use tokio_tungstenite::{
-    connect_async,
+    MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{ClientRequestBuilder, Message},
 };
 
@@ -28,19 +29,26 @@ const START_PATIENCE: Duration = Duration::from_secs(120);
 /// How long answers may take to come in once no more frames are sent.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
+/// How often a client compares clocks, as the page does.
+const CLOCK_INTERVAL: Duration = Duration::from_millis(500);
+
 /// How much of what clients hear may wait for the benchmark.
 pub(super) const WAITING: usize = 1 << 16;
 
 /// A server process; killed when it is dropped.
 pub(super) struct Server {
-    /// Host and port.
-    pub(super) address: String,
+    address: String,
     /// Its number.
     pub(super) id: u32,
     _process: Child,
 }
 
 impl Server {
+    /// The address of its socket.
+    pub(super) fn socket(&self) -> String {
+        format!("ws://{}/ws", self.address)
+    }
+
     /// Starts this program as a server of the profile `name` in `profiles`, on the models and plugins of `places`.
     pub(super) async fn start(
         profiles: &Path,
@@ -86,6 +94,12 @@ pub(super) struct Frames {
     pub(super) dropped: u64,
 }
 
+impl Frames {
+    fn in_flight(&self) -> u64 {
+        self.sent - self.answered - self.dropped
+    }
+}
+
 impl std::ops::AddAssign for Frames {
     fn add_assign(&mut self, other: Self) {
         self.sent += other.sent;
@@ -97,20 +111,44 @@ impl std::ops::AddAssign for Frames {
 /// What happens to a client.
 pub(super) enum Heard {
     /// It sent a frame.
-    Sent(u32),
+    Sent { frame_id: u32, len_bytes: usize },
+    /// It had a frame to send, and as many as are allowed were on their way.
+    NoRoom,
     /// It got a result.
-    Result { frame_id: u32, mode_index: u8 },
+    Result(Answer),
     /// It got a text.
     Text(Value),
 }
 
+/// What a result says of itself.
+pub(super) struct Answer {
+    pub(super) frame_id: u32,
+    pub(super) mode_index: u8,
+    /// Queue, decode, preprocess, infer, postprocess, encode, server total.
+    pub(super) stage_micros: [u32; 7],
+    pub(super) len_bytes: usize,
+}
+
+impl Answer {
+    fn read(message: &[u8]) -> Option<Self> {
+        let header = message.first_chunk::<RESULT_HEADER_LEN_BYTES>()?;
+        let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        Some(Self {
+            frame_id: word(4),
+            mode_index: header[3],
+            stage_micros: std::array::from_fn(|stage| word(24 + 4 * stage)),
+            len_bytes: message.len(),
+        })
+    }
+}
+
 /// A client whose frames flow.
 pub(super) struct Client {
-    /// Host and port of the server.
-    pub(super) address: String,
-    /// The picture that it sends.
-    pub(super) jpeg: Vec<u8>,
-    /// From one frame to the next, as far as the server's limits allow.
+    /// The address of the server's socket.
+    pub(super) socket: String,
+    /// The pictures that it sends, again and again.
+    pub(super) pictures: Arc<[Vec<u8>]>,
+    /// From one frame to the next, as far as the server's limits allow; zero: the next when the last is answered.
     pub(super) pace: Duration,
     /// The mode that it asks for; the server's default mode when it does not.
     pub(super) mode: Option<String>,
@@ -123,25 +161,34 @@ impl Client {
         mut stop: watch::Receiver<bool>,
         mut hear: impl FnMut(Heard),
     ) -> Result<Frames, Failure> {
-        let url = format!("ws://{}/ws", self.address).parse().map_err(Failure::does_not_hold)?;
-        let request = ClientRequestBuilder::new(url).with_sub_protocol(SUBPROTOCOL);
-        let (mut socket, _) = connect_async(request).await.map_err(Failure::does_not_hold)?;
+        let mut socket = connect(&self.socket).await?;
         if let Some(mode) = &self.mode {
-            let wish = serde_json::json!({"type": "mode", "mode": mode}).to_string();
-            socket.send(Message::Text(wish.into())).await.map_err(Failure::does_not_hold)?;
+            say(&mut socket, &json!({"type": "mode", "mode": mode})).await?;
         }
-        let mut frames = Frames::default();
-        let mut ticks = interval(self.pace);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut frames, started) = (Frames::default(), Instant::now());
+        let mut ticks = (!self.pace.is_zero()).then(|| every(self.pace));
+        let mut clock = every(CLOCK_INTERVAL);
         let (mut deadline, mut max_in_flight) = (None, 0);
-        while deadline.is_none() || frames.answered + frames.dropped < frames.sent {
+        while deadline.is_none() || frames.in_flight() > 0 {
+            // Without a pace a second one would only take the place of the first, as long as that waits.
+            let most = if ticks.is_some() { max_in_flight } else { max_in_flight.min(1) };
+            let has_room = frames.in_flight() < most;
             let message = tokio::select! {
-                _ = ticks.tick(), if deadline.is_none() => {
-                    if frames.sent - frames.answered - frames.dropped < max_in_flight {
-                        hear(Heard::Sent(frames.sent as u32));
-                        socket.send(frame(frames.sent, &self.jpeg)).await.map_err(Failure::does_not_hold)?;
-                        frames.sent += 1;
+                () = next(&mut ticks), if deadline.is_none() && (has_room || ticks.is_some()) => {
+                    if !has_room {
+                        hear(Heard::NoRoom);
+                        continue;
                     }
+                    let picture = &self.pictures[frames.sent as usize % self.pictures.len()];
+                    let frame = frame(frames.sent, picture);
+                    hear(Heard::Sent { frame_id: frames.sent as u32, len_bytes: frame.len() });
+                    socket.send(frame).await.map_err(Failure::does_not_hold)?;
+                    frames.sent += 1;
+                    continue;
+                }
+                _ = clock.tick(), if deadline.is_none() => {
+                    let sent = started.elapsed().as_micros() as u64;
+                    say(&mut socket, &json!({"type": "clock", "sent": sent})).await?;
                     continue;
                 }
                 () = stopped(&mut stop), if deadline.is_none() => {
@@ -152,17 +199,22 @@ impl Client {
                 message = socket.next() => message,
             };
             match message {
-                Some(Ok(Message::Binary(result))) if result.len() >= RESULT_HEADER_LEN_BYTES => {
+                Some(Ok(Message::Binary(result))) => {
+                    let answer =
+                        Answer::read(&result).ok_or_else(|| Failure::does_not_hold("a result without a header"))?;
                     frames.answered += 1;
-                    let frame_id = u32::from_le_bytes([result[4], result[5], result[6], result[7]]);
-                    hear(Heard::Result { frame_id, mode_index: result[3] });
+                    hear(Heard::Result(answer));
                 }
                 Some(Ok(Message::Text(text))) => {
-                    let text: Value = serde_json::from_str(&text).map_err(Failure::does_not_hold)?;
+                    let mut text: Value = serde_json::from_str(&text).map_err(Failure::does_not_hold)?;
                     match text["type"].as_str() {
                         Some("dropped") => frames.dropped += 1,
                         Some("hello") => max_in_flight = text["limits"]["max_in_flight"].as_u64().unwrap_or(1),
                         Some("limits") => max_in_flight = text["max_in_flight"].as_u64().unwrap_or(1),
+                        Some("clock") => {
+                            let took = started.elapsed().as_micros() as u64 - text["sent"].as_u64().unwrap_or_default();
+                            text["round_trip_micros"] = took.into();
+                        }
                         _ => {}
                     }
                     hear(Heard::Text(text));
@@ -173,6 +225,47 @@ impl Client {
             }
         }
         Ok(frames)
+    }
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+async fn connect(address: &str) -> Result<Socket, Failure> {
+    let unreachable = |error: &dyn std::fmt::Display| {
+        Failure::does_not_hold(format!("{address}: {error}; is a server running there? Name it with --url"))
+    };
+    let request = ClientRequestBuilder::new(address.parse().map_err(|error| unreachable(&error))?);
+    let (socket, _) =
+        connect_async(request.with_sub_protocol(SUBPROTOCOL)).await.map_err(|error| unreachable(&error))?;
+    Ok(socket)
+}
+
+async fn say(socket: &mut Socket, text: &Value) -> Result<(), Failure> {
+    socket.send(Message::Text(text.to_string().into())).await.map_err(Failure::does_not_hold)
+}
+
+/// The first message of the server at `address`.
+pub(super) async fn hello(address: &str) -> Result<Value, Failure> {
+    let mut socket = connect(address).await?;
+    let hello = timeout(START_PATIENCE, socket.next()).await.ok().flatten();
+    let Some(Ok(Message::Text(hello))) = hello else {
+        return Err(Failure::does_not_hold(format!("{address} does not say hello")));
+    };
+    // The server is not told why we leave.
+    let _ = socket.close(None).await;
+    serde_json::from_str(&hello).map_err(Failure::does_not_hold)
+}
+
+fn every(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// When the next frame is due; at once when there is no pace.
+async fn next(ticks: &mut Option<Interval>) {
+    if let Some(ticks) = ticks {
+        ticks.tick().await;
     }
 }
 

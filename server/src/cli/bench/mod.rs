@@ -1,8 +1,10 @@
-//! `segue bench`: figures of the running program, each from a command.
+//! `segue bench`: a load on a running server, and other figures of the running program.
 
 mod live;
+mod load;
 mod reload;
 mod swap;
+mod verdict;
 
 use clap::{Args, Subcommand};
 
@@ -10,9 +12,20 @@ use super::CliResult;
 
 /// Arguments of `segue bench`.
 #[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  segue bench                                    one client, ten seconds, a made-up picture\n  \
+    segue bench --clients 8 --source me.mp4        eight of them, frames of a video (ffmpeg decodes it)\n  \
+    segue bench --mode accurate --seconds 60 --json | jq .latency_millis\n  \
+    segue bench --clients 8 --fps 0                as many frames as it can answer\n\n\
+    The clients are what the page is: they keep to the server's limits, and send pictures of the size and quality that it asks for. \
+    Ends with 1 when something of the verdict does not hold."
+)]
 pub(super) struct Bench {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    load: load::Load,
 }
 
 #[derive(Debug, Subcommand)]
@@ -26,8 +39,9 @@ enum Command {
 impl Bench {
     pub(super) fn run(self) -> CliResult {
         match self.command {
-            Command::Reload(reload) => reload.run(),
-            Command::Swap(swap) => swap.run(),
+            None => self.load.run(),
+            Some(Command::Reload(reload)) => reload.run(),
+            Some(Command::Swap(swap)) => swap.run(),
         }
     }
 }

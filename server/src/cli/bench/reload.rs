@@ -1,6 +1,6 @@
 //! `segue bench reload`.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use clap::Args;
 use indicatif::ProgressBar;
@@ -74,9 +74,9 @@ impl Reload {
         let server = Server::start(profiles, EDITED, &self.places.places()?, &overrides).await?;
         let (stop, stopping) = watch::channel(false);
         let (limits, mut received) = mpsc::channel(WAITING);
-        let jpeg = test_picture(640, 360)?;
+        let pictures: Arc<[_]> = [test_picture(640, 360)?].into();
         let start = |_| {
-            let client = Client { address: server.address.clone(), jpeg: jpeg.clone(), pace: PACE, mode: None };
+            let client = Client { socket: server.socket(), pictures: Arc::clone(&pictures), pace: PACE, mode: None };
             let limits = limits.clone();
             tokio::spawn(client.run(stopping.clone(), move |heard| tell_limits(&limits, heard)))
         };

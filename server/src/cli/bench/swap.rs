@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +16,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::live::{Client, Frames, Heard, Server, WAITING, quantile, test_picture};
+use super::live::{Answer, Client, Frames, Heard, Server, WAITING, quantile, test_picture};
 use crate::{
     cli::{
         CliResult, Failure,
@@ -104,11 +105,11 @@ impl Swap {
         let server = Server::start(&layers.directory, &layers.profile, places, &layers.overrides).await?;
         let (stop, stopping) = watch::channel(false);
         let (told, mut results) = mpsc::channel(WAITING);
-        let jpeg = test_picture(640, 360)?;
+        let pictures: Arc<[_]> = [test_picture(640, 360)?].into();
         let start = |number: u32| {
             let mode = modes[number as usize % modes.len()].clone();
-            let (address, jpeg) = (server.address.clone(), jpeg.clone());
-            let client = Client { address, jpeg, pace: PACE, mode: Some(mode.clone()) };
+            let (socket, pictures) = (server.socket(), Arc::clone(&pictures));
+            let client = Client { socket, pictures, pace: PACE, mode: Some(mode.clone()) };
             let (mut watcher, told) = (Watcher::of(mode), told.clone());
             tokio::spawn(client.run(stopping.clone(), move |heard| {
                 // Nobody listens any more once the benchmark ends.
@@ -232,7 +233,7 @@ impl Watcher {
 
     fn hear(&mut self, heard: Heard) -> Option<Answered> {
         match heard {
-            Heard::Sent(frame_id) => {
+            Heard::Sent { frame_id, .. } => {
                 self.sent.insert(frame_id, self.newest);
                 None
             }
@@ -240,7 +241,8 @@ impl Watcher {
                 self.learn(text["modes"].as_array()?);
                 None
             }
-            Heard::Result { frame_id, mode_index } => {
+            Heard::NoRoom => None,
+            Heard::Result(Answer { frame_id, mode_index, .. }) => {
                 let (now, sent) = (Instant::now(), self.sent.remove(&frame_id));
                 let gap = self.last_result.replace(now).map(|last| 1e3 * now.duration_since(last).as_secs_f64());
                 // Until it is in its own mode the client is answered in the default mode.
