@@ -227,6 +227,11 @@ impl Arithmetic for Bf16 {
 
     #[inline(always)]
     unsafe fn blocks<V: Vector>(rows: &mut Rows<'_, Self>, late: Option<Late<'_>>) {
+        #[cfg(target_arch = "x86_64")]
+        if rows.weights.arithmetic.0 == Products::Dot {
+            // SAFETY: the caller's promise; `available` found the instructions, on a level of so many lanes.
+            return unsafe { super::dot::blocks::<V>(rows, late) };
+        }
         assert!((1..=MOST_SEGMENTS).contains(&rows.segments.len()) && rows.segments.iter().all(|s| s.len > 0));
         for (lines, line_rows) in rows.grid.blocks() {
             // SAFETY: the caller's promise.
@@ -248,9 +253,9 @@ impl Product<'_> {
             match arithmetic.0 {
                 Products::Plain => self.compute_plainly(sums),
                 #[cfg(target_arch = "x86_64")]
-                Products::Dot => super::dot::multiply(self, sums),
-                #[cfg(target_arch = "x86_64")]
                 Products::Amx => super::amx::multiply(self, sums),
+                #[cfg(target_arch = "x86_64")]
+                Products::Dot => unreachable!("its sums stay in registers"),
             }
         }
     }
@@ -290,48 +295,43 @@ struct Group {
     skipped: usize,
 }
 
-/// How a block's rows are grouped.
+/// How a block's rows are grouped: into as few groups as there can be, all of the same height, or nearly so.
 struct Groups {
     lines: Range<usize>,
     rows: Range<usize>,
     /// Lines whose inputs follow each other are one.
     joined: bool,
+    /// Groups of a line, or of all lines if they are one.
+    in_line: usize,
+    /// Rows of each group.
+    height: usize,
 }
 
 impl Groups {
     #[inline(always)]
     fn of(grid: &Grid, lines: Range<usize>, rows: Range<usize>) -> Self {
         let joined = rows.len() == grid.rows && grid.input_line == grid.rows * grid.input_step;
-        Self { lines, rows, joined }
+        let len = if joined { lines.len() * rows.len() } else { rows.len() };
+        let in_line = len.div_ceil(ROWS);
+        Self { lines, rows, joined, in_line, height: len.div_ceil(in_line) }
     }
 
     #[inline(always)]
     fn count(&self) -> usize {
-        if self.joined {
-            (self.lines.len() * self.rows.len()).div_ceil(ROWS)
-        } else {
-            self.lines.len() * self.rows.len().div_ceil(ROWS)
-        }
-    }
-
-    /// Rows of each group.
-    #[inline(always)]
-    fn height(&self) -> usize {
-        if self.joined { (self.lines.len() * self.rows.len()).min(ROWS) } else { self.rows.end.min(ROWS) }
+        if self.joined { self.in_line } else { self.lines.len() * self.in_line }
     }
 
     #[inline(always)]
     fn get(&self, index: usize) -> Group {
-        let Self { lines, rows, joined } = self;
-        if *joined {
-            let start = index * ROWS;
-            let first = start.min((lines.len() * rows.len()).saturating_sub(ROWS));
+        let Self { lines, rows, height, .. } = self;
+        if self.joined {
+            let start = index * height;
+            let first = start.min(lines.len() * rows.len() - height);
             Group { line: lines.start + first / rows.len(), row: first % rows.len(), skipped: start - first }
         } else {
-            let in_line = rows.len().div_ceil(ROWS);
-            let start = rows.start + index % in_line * ROWS;
-            let row = start.min(rows.end.saturating_sub(ROWS));
-            Group { line: lines.start + index / in_line, row, skipped: start - row }
+            let start = rows.start + index % self.in_line * height;
+            let row = start.min(rows.end - height);
+            Group { line: lines.start + index / self.in_line, row, skipped: start - row }
         }
     }
 }
@@ -356,7 +356,7 @@ impl Rows<'_, Bf16> {
         let steps = &steps[..self.segments.len()];
         let groups = Groups::of(&self.grid, lines, rows);
         #[cfg(target_arch = "x86_64")]
-        let _tiles = (arithmetic.0 == Products::Amx).then(|| super::amx::Tiles::of(groups.height()));
+        let _tiles = (arithmetic.0 == Products::Amx).then(|| super::amx::Tiles::of(groups.height));
         // Not zeroed: only what was computed is read.
         let mut sums = MaybeUninit::<Sums>::uninit();
         for column in (0..size.columns).step_by(COLUMNS) {
@@ -369,7 +369,7 @@ impl Rows<'_, Bf16> {
                     self.input[upper.line * input_line + upper.row * input_step..].as_ptr(),
                     self.input[lower.line * input_line + lower.row * input_step..].as_ptr(),
                 ];
-                let product = Product { inputs, input_step, rows: groups.height(), panel, steps };
+                let product = Product { inputs, input_step, rows: groups.height, panel, steps };
                 // SAFETY: the caller's promise; the groups are within lines and rows.
                 unsafe {
                     product.compute(arithmetic, &mut sums);

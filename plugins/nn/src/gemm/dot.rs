@@ -1,14 +1,15 @@
 //! AVX-512 BF16: each of 16 lanes adds two products to a sum.
 
 use std::arch::x86_64::*;
-use std::mem::MaybeUninit;
 
 use half::bf16;
 
-use super::bf16::{COLUMNS, Product, ROWS, Sums};
+use super::tiles::Tiled;
+use super::{Bf16, Late, Rows};
+use crate::simd::Vector;
 
 /// Rows whose sums the registers hold.
-const TILE: usize = 8;
+const TILE: usize = 12;
 const LANES: usize = 16;
 
 /// Whether this CPU's maker gave it more sums an instruction than f32 has, and not fewer instructions.
@@ -37,65 +38,34 @@ pub(super) unsafe fn convert(from: &[f32], to: &mut [bf16]) {
     }
 }
 
-/// Computes `sums`.
+/// Computes all rows, and what comes `late` for each block of them.
 ///
 /// # Safety
-/// The rows' inputs and the panel reach as far as the steps say, and the CPU has the features.
-#[target_feature(enable = "avx512f,avx512bf16")]
-pub(super) unsafe fn multiply(product: &Product<'_>, sums: &mut MaybeUninit<Sums>) {
-    for (group, input) in product.inputs.into_iter().enumerate() {
-        let mut row = 0;
-        // SAFETY: the caller's promise; the rows are within the product's.
-        unsafe {
-            let sums: *mut f32 = sums.as_mut_ptr().cast::<f32>().add(group * ROWS * COLUMNS);
-            while row + TILE <= product.rows.min(ROWS) {
-                tile::<TILE>(product, input.add(row * product.input_step), sums.add(row * COLUMNS));
-                row += TILE;
-            }
-            while row < product.rows.min(ROWS) {
-                tile::<1>(product, input.add(row * product.input_step), sums.add(row * COLUMNS));
-                row += 1;
-            }
-        }
-    }
+/// As for [`Rows::blocks`]; the CPU has the features, and `V` is its vector of 16 lanes.
+#[target_feature(enable = "avx512f,avx512bf16,avx2,fma")]
+pub(super) unsafe fn blocks<V: Vector>(rows: &mut Rows<'_, Bf16>, late: Option<Late<'_>>) {
+    // SAFETY: the caller's promise.
+    unsafe { rows.tiled_blocks::<V, TILE>(late) };
 }
 
-/// # Safety
-/// As for [`multiply`]; there are `M` rows, and room for their sums.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn tile<const M: usize>(product: &Product<'_>, input: *const bf16, to: *mut f32) {
-    let mut sums = [[_mm512_setzero_ps(); 2]; M];
-    for step in product.steps {
+impl Tiled for Bf16 {
+    const TOGETHER: usize = 2;
+
+    #[inline(always)]
+    unsafe fn value<V: Vector>(input: *const bf16) -> V {
         // SAFETY: the caller's promise.
-        unsafe {
-            let mut values: *const i32 = input.byte_add(step.input_bytes).cast();
-            let mut weights: *const f32 = product.panel.byte_add(step.weights_bytes).cast();
-            for _ in 0..step.count * LANES {
-                let columns = [pairs(_mm512_loadu_ps(weights)), pairs(_mm512_loadu_ps(weights.add(LANES)))];
-                for (m, sum) in sums.iter_mut().enumerate() {
-                    let value = values.byte_add(m * product.input_step * size_of::<bf16>()).read_unaligned();
-                    let value = pairs(_mm512_castsi512_ps(_mm512_set1_epi32(value)));
-                    sum[0] = _mm512_dpbf16_ps(sum[0], value, columns[0]);
-                    sum[1] = _mm512_dpbf16_ps(sum[1], value, columns[1]);
-                }
-                values = values.add(1);
-                weights = weights.add(COLUMNS);
-            }
-        }
+        V::splat(unsafe { input.cast::<f32>().read_unaligned() })
     }
-    for (m, sum) in sums.iter().enumerate() {
-        // SAFETY: the caller's promise; a row of sums has two vectors.
-        unsafe {
-            _mm512_storeu_ps(to.add(m * COLUMNS), sum[0]);
-            _mm512_storeu_ps(to.add(m * COLUMNS + LANES), sum[1]);
-        }
-    }
-}
 
-#[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn pairs(bits: __m512) -> __m512bh {
-    // SAFETY: both are 512 bits, any of which are numbers.
-    unsafe { std::mem::transmute(bits) }
+    #[inline(always)]
+    fn add_product<V: Vector>(sum: V, value: V, weights: V) -> V {
+        const { assert!(size_of::<V>() == size_of::<__m512>() || V::LANES != LANES) };
+        // SAFETY: only [`blocks`] comes here, whose vectors are 512 bits, any of which are numbers.
+        unsafe {
+            let [sum, value, weights] =
+                [sum, value, weights].map(|vector| std::mem::transmute_copy::<V, __m512>(&vector));
+            let pairs = |bits: __m512| std::mem::transmute::<__m512, __m512bh>(bits);
+            std::mem::transmute_copy(&_mm512_dpbf16_ps(sum, pairs(value), pairs(weights)))
+        }
+    }
 }

@@ -17,6 +17,7 @@ mod bf16;
 mod dot;
 mod packed;
 mod single;
+mod tiles;
 
 use std::fmt::Debug;
 use std::ops::Range;

@@ -157,7 +157,7 @@ impl Vector for Neon {
 
     unsafe fn blocks(rows: &mut Rows<'_>, late: Option<Late<'_>>) {
         // SAFETY: the caller's promise.
-        unsafe { rows.blocks::<Self, 8>(late) };
+        unsafe { rows.tiled_blocks::<Self, 8>(late) };
     }
 
     #[inline(always)]

@@ -139,7 +139,7 @@ impl Vector for Portable {
 
     unsafe fn blocks(rows: &mut Rows<'_>, late: Option<Late<'_>>) {
         // SAFETY: the caller's promise.
-        unsafe { rows.blocks::<Self, 4>(late) };
+        unsafe { rows.tiled_blocks::<Self, 4>(late) };
     }
 
     #[inline(always)]

@@ -162,11 +162,11 @@ impl Vector for Avx512 {
         /// Compiled once, not in every kernel that multiplies: it is the largest part of each.
         ///
         /// # Safety
-        /// As [`Rows::blocks`] says, and the CPU has the features.
+        /// As [`Rows::tiled_blocks`] says, and the CPU has the features.
         #[target_feature(enable = "avx512f,avx2,fma")]
         unsafe fn compiled_once(rows: &mut Rows<'_>, late: Option<Late<'_>>) {
             // SAFETY: the caller's promise.
-            unsafe { rows.blocks::<Avx512, 12>(late) };
+            unsafe { rows.tiled_blocks::<Avx512, 12>(late) };
         }
         // SAFETY: the caller's promise and the module's invariant.
         unsafe { compiled_once(rows, late) };
@@ -332,11 +332,11 @@ impl Vector for Avx2 {
         /// Compiled once, not in every kernel that multiplies: it is the largest part of each.
         ///
         /// # Safety
-        /// As [`Rows::blocks`] says, and the CPU has the features.
+        /// As [`Rows::tiled_blocks`] says, and the CPU has the features.
         #[target_feature(enable = "avx2,fma")]
         unsafe fn compiled_once(rows: &mut Rows<'_>, late: Option<Late<'_>>) {
             // SAFETY: the caller's promise.
-            unsafe { rows.blocks::<Avx2, 6>(late) };
+            unsafe { rows.tiled_blocks::<Avx2, 6>(late) };
         }
         // SAFETY: the caller's promise and the module's invariant.
         unsafe { compiled_once(rows, late) };
