@@ -50,6 +50,7 @@ const RESNET: Model = deeplab("deeplabv3_resnet50", r#"{"architecture": "resnet5
 const B0: Model = Model::Formula(Family::SegFormer, "segformer-b0");
 const B3: Model = Model::Formula(Family::SegFormer, "segformer-b3");
 const SWIN_TINY: Model = Model::Formula(Family::Mask2Former, "mask2former-swin-tiny");
+const SWIN_LARGE: Model = Model::Formula(Family::Mask2Former, "mask2former-swin-large");
 
 pub(crate) const CASES: [Case; 11] = [
     selfie("selfie-256x256", [256, 256], "selfie_segmentation.tflite"),
@@ -63,6 +64,13 @@ pub(crate) const CASES: [Case; 11] = [
     square("segformer-b0-256", 256, B0, 0.55),
     square("segformer-b3-512", 512, B3, 0.55),
     square("mask2former-swin-tiny-512", 512, SWIN_TINY, 0.7),
+];
+
+/// Those that want a card.
+pub(crate) const CARD_CASES: [Case; 3] = [
+    square("deeplab-resnet50-512", 512, RESNET, 1.0),
+    square("segformer-b3-512", 512, B3, 1.0),
+    square("mask2former-swin-large-512", 512, SWIN_LARGE, 1.0),
 ];
 
 const fn deeplab(architecture: &'static str, settings: &'static str) -> Model {

@@ -74,6 +74,8 @@ pub(crate) struct Contender {
     pub(crate) difference: Difference,
     /// Whether its graph is the one as exported, where another was made of it.
     is_unfolded: bool,
+    /// Of how many images a pass is; ours are one after the other.
+    batch: usize,
     /// Milliseconds a pass.
     times: Vec<f64>,
 }
@@ -91,11 +93,16 @@ impl Contender {
 
     fn checked(side: Side, precision: Precision, is_unfolded: bool, scores: &[f32], expected: &Scores) -> Result<Self> {
         let difference = expected.compare(scores)?;
-        let contender = Self { side, precision, difference, is_unfolded, times: Vec::new() };
+        let contender = Self { side, precision, difference, is_unfolded, batch: 1, times: Vec::new() };
         let error = difference.error;
         let is_close = precision != Precision::F32 || error <= MOST_ERROR;
         ensure!(is_close, "{} differs from us by {error:.1e}; {MOST_ERROR:.0e} is allowed", contender.name());
         Ok(contender)
+    }
+
+    /// The same with passes of `batch` images.
+    pub(crate) fn with_batch(self, batch: usize) -> Self {
+        Self { batch, ..self }
     }
 
     /// Its engine's name and version.
@@ -113,11 +120,12 @@ impl Contender {
 
     /// Whether a target is set for our time beside its own.
     pub(crate) fn is_mark(&self) -> bool {
-        let engine = match self.precision {
-            Precision::F32 => Engine::Ort,
-            Precision::Bf16 => Engine::Openvino,
+        let is_marked = |peer: &Peer| match self.precision {
+            _ if peer.engine.is_torch() => peer.engine == Engine::Torch,
+            Precision::F32 => peer.engine == Engine::Ort,
+            Precision::Bf16 | Precision::F16 => peer.engine == Engine::Openvino,
         };
-        !self.is_unfolded && matches!(&self.side, Side::Peer(peer) if peer.engine == engine)
+        !self.is_unfolded && matches!(&self.side, Side::Peer(peer) if is_marked(peer))
     }
 
     fn process(&self) -> Option<u32> {
@@ -134,7 +142,9 @@ impl Contender {
         };
         let pass = |_| {
             let began = Instant::now();
-            network.pass()?;
+            for _image in 0..self.batch {
+                network.pass()?;
+            }
             Ok(began.elapsed().as_secs_f64() * 1e3)
         };
         (0..passes).map(pass).collect()

@@ -61,10 +61,9 @@ class Mask2Former(nn.Module):
 
     def forward(self, pixels):
         outputs = self.network(pixel_values=pixels)
-        classes = outputs.class_queries_logits.softmax(-1)[0, :, :-1]
-        masks = resize(outputs.masks_queries_logits, MASKS).sigmoid()[0]
-        scores = classes.transpose(0, 1) @ masks.flatten(1)
-        return scores.reshape(1, -1, *MASKS)
+        classes = outputs.class_queries_logits.softmax(-1)[..., :-1]
+        masks = resize(outputs.masks_queries_logits, MASKS).sigmoid()
+        return (classes.transpose(1, 2) @ masks.flatten(2)).unflatten(2, MASKS)
 
 
 def pointwise(weight, bias):

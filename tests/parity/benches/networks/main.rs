@@ -19,7 +19,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use segue_nn::Level;
 
-use crate::case::{CASES, Case};
+use crate::case::{CARD_CASES, CASES, Case};
 use crate::contender::{Contender, Scores, take_turns};
 use crate::peer::Engine;
 use crate::report::{Report, Row};
@@ -30,6 +30,18 @@ use crate::tools::{Graphs, Tools};
 pub(crate) enum Precision {
     F32,
     Bf16,
+    F16,
+}
+
+/// Where our networks run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum On {
+    /// On our kernels
+    Kernels,
+    /// On candle's tensors on the CPU, beside PyTorch: a rehearsal of `cuda`
+    Candle,
+    /// On the first NVIDIA card, beside PyTorch (needs the feature `cuda`)
+    Cuda,
 }
 
 impl Precision {
@@ -37,6 +49,7 @@ impl Precision {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+            Self::F16 => "f16",
         }
     }
 }
@@ -50,12 +63,21 @@ struct Arguments {
     /// Numbers of threads
     #[arg(long, value_delimiter = ',', default_value = "1,2")]
     threads: Vec<usize>,
-    /// In which numbers to compute
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "f32,bf16")]
+    /// In which numbers to compute [default: f32,bf16; bf16,f16 on a card]
+    #[arg(long, value_enum, value_delimiter = ',')]
     precision: Vec<Precision>,
-    /// Beside whom
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "ort,openvino")]
+    /// Beside whom [default: ort,openvino; torch,torch-compiled on candle and on a card]
+    #[arg(long, value_enum, value_delimiter = ',')]
     peer: Vec<Engine>,
+    /// Where our networks run
+    #[arg(long, value_enum, default_value = "kernels")]
+    on: On,
+    /// Images in a pass, on candle and on a card; ours run one after the other
+    #[arg(long, value_delimiter = ',', default_value = "1,8")]
+    batch: Vec<usize>,
+    /// A Python with PyTorch and transformers, in place of the bench's own, whose PyTorch has no CUDA
+    #[arg(long, value_name = "FILE")]
+    python: Option<PathBuf>,
     /// How long to time each network at each number of threads
     #[arg(long, value_name = "S", default_value_t = 10.0)]
     seconds: f64,
@@ -78,12 +100,13 @@ fn level(name: &str) -> Result<Level, String> {
 }
 
 fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    let cases: Vec<_> = CASES.iter().filter(|case| arguments.wants(case)).collect();
-    let names = || CASES.map(|case| case.name).join(", ");
+    let arguments = Arguments::parse().with_defaults();
+    let known = if arguments.on == On::Kernels { &CASES[..] } else { &CARD_CASES };
+    let cases: Vec<_> = known.iter().filter(|case| arguments.wants(case)).collect();
+    let names = || known.iter().map(|case| case.name).collect::<Vec<_>>().join(", ");
     ensure!(!cases.is_empty(), "no network has such a name; there are {}", names());
     let level = arguments.level.unwrap_or_else(Level::best);
-    let tools = Tools::prepare(&arguments.peer, level)
+    let tools = Tools::prepare(&arguments.peer, level, arguments.python.as_deref())
         .inspect_err(|error| eprintln!("\n!!! NO PEERS: {error:#}\n!!! Our figures come alone.\n"))
         .ok();
     let mut report = Report::new(level);
@@ -91,7 +114,11 @@ fn main() -> Result<()> {
     for case in cases {
         for &threads in &arguments.threads {
             eprintln!("{}, {threads} threads", case.name);
-            match measure(case, threads, level, &arguments, tools.as_ref()) {
+            let measured = match arguments.on {
+                On::Kernels => measure(case, threads, level, &arguments, tools.as_ref()),
+                on => measure_on_candle(case, (threads, on), level, &arguments, tools.as_ref()),
+            };
+            match measured {
                 Ok(rows) => report.add(rows),
                 Err(error) => {
                     eprintln!("{}, {threads} threads FAILED: {error:#}", case.name);
@@ -109,6 +136,21 @@ fn main() -> Result<()> {
 }
 
 impl Arguments {
+    fn with_defaults(mut self) -> Self {
+        if self.precision.is_empty() {
+            let on_card = self.on == On::Cuda;
+            self.precision = vec![if on_card { Precision::F16 } else { Precision::F32 }, Precision::Bf16];
+        }
+        if self.peer.is_empty() {
+            let on_kernels = self.on == On::Kernels;
+            self.peer = match on_kernels {
+                true => vec![Engine::Ort, Engine::Openvino],
+                false => vec![Engine::Torch, Engine::TorchCompiled],
+            };
+        }
+        self
+    }
+
     fn wants(&self, case: &Case) -> bool {
         self.network.is_empty() || self.network.iter().any(|part| case.name.contains(part.as_str()))
     }
@@ -150,6 +192,36 @@ fn measure(
     }
     let others = take_turns(&mut contenders, Duration::from_secs_f64(arguments.seconds))?;
     Ok(report::rows(case, level, threads, others, &contenders))
+}
+
+/// One network on candle's tensors, beside PyTorch on the same device: a batch after the other.
+fn measure_on_candle(
+    case: &Case,
+    (threads, on): (usize, On),
+    level: Level,
+    arguments: &Arguments,
+    tools: Option<&Tools>,
+) -> Result<Vec<Row>> {
+    let mut reference = ours::load(case, Precision::F32, threads, level)?.context("f32 is always there")?;
+    let expected = Scores { values: reference.scores()?, classes: reference.classes() };
+    let mut rows = Vec::new();
+    for &batch in &arguments.batch {
+        let mut contenders = Vec::new();
+        for &precision in &arguments.precision {
+            let network = ours::load_on_candle(case, precision, threads, on)?;
+            contenders.push(Contender::ours(precision, network, &expected)?.with_batch(batch));
+            let engines = arguments.peer.iter().filter(|engine| engine.is_torch());
+            for (tools, &engine) in
+                tools.into_iter().flat_map(|tools| engines.clone().map(move |engine| (tools, engine)))
+            {
+                let peer = tools.start_torch(engine, precision, case, (threads, on, batch))?;
+                contenders.push(Contender::peer(precision, peer, false, &expected)?);
+            }
+        }
+        let others = take_turns(&mut contenders, Duration::from_secs_f64(arguments.seconds))?;
+        rows.extend(report::rows(case, level, threads, others, &contenders));
+    }
+    Ok(rows)
 }
 
 /// Each peer with what it computes in, and its graph; ONNX Runtime with the graph as it was exported, too.

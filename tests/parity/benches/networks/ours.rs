@@ -1,4 +1,4 @@
-//! Our side: a network on our kernels.
+//! Our side: a network on our kernels, or on candle's tensors.
 
 use std::path::PathBuf;
 
@@ -6,12 +6,13 @@ use anyhow::{Context, Result};
 use deeplab::DeepLabNetwork;
 use mask2former::Mask2FormerNetwork;
 use segformer::SegFormerNetwork;
+use segue_nn::candle_core::{DType, Device};
 use segue_nn::network::Network;
 use segue_nn::weights::Weights;
-use segue_nn::{Bf16, Cpu, Engine, Level, Shape};
+use segue_nn::{Bf16, CandleEngine, Cpu, Engine, Level, Shape};
 
-use crate::Precision;
 use crate::case::{Case, Family, Model};
+use crate::{On, Precision};
 
 /// The engine that computes in `precision`, if there is one.
 fn engine(precision: Precision, threads: usize, level: Level) -> Result<Option<Cpu>> {
@@ -21,7 +22,28 @@ fn engine(precision: Precision, threads: usize, level: Level) -> Result<Option<C
             Some(products) => Ok(Some(Cpu::on(level, threads)?.with_bf16(products))),
             None => Ok(None),
         },
+        Precision::F16 => Ok(None),
     }
+}
+
+/// A network on candle's tensors: on this machine's card, or on its CPU.
+pub(crate) fn load_on_candle(case: &Case, precision: Precision, threads: usize, on: On) -> Result<Box<dyn Running>> {
+    let dtype = match precision {
+        Precision::F32 => DType::F32,
+        Precision::Bf16 => DType::BF16,
+        Precision::F16 => DType::F16,
+    };
+    let engine = match on {
+        #[cfg(feature = "cuda")]
+        On::Cuda => CandleEngine::on_card(dtype, threads)?,
+        #[cfg(not(feature = "cuda"))]
+        On::Cuda => anyhow::bail!("built without a card: `cargo bench ... --features cuda`"),
+        On::Kernels | On::Candle => CandleEngine::new(Device::Cpu, dtype, threads)?,
+    };
+    let Model::Formula(family, architecture) = case.model else {
+        anyhow::bail!("{} is for the kernels alone", case.name);
+    };
+    on_engine(engine, family, architecture, case)
 }
 
 /// A network with its input.
@@ -47,14 +69,23 @@ pub(crate) fn load(
         Model::Formula(family, architecture) => (family, architecture),
     };
     let Some(engine) = engine(precision, threads, level)? else { return Ok(None) };
+    on_engine(engine, family, architecture, case).map(Some)
+}
+
+fn on_engine<E: Engine + 'static>(
+    engine: E,
+    family: Family,
+    architecture: &str,
+    case: &Case,
+) -> Result<Box<dyn Running>> {
     let weights = weights(architecture)?;
-    Ok(Some(match family {
+    match family {
         Family::DeepLab(settings) => {
-            OnEngine::<DeepLabNetwork<Cpu>>::load(engine, &weights, &serde_json::from_str(settings)?, case)?
+            OnEngine::<E, DeepLabNetwork<E>>::load(engine, &weights, &serde_json::from_str(settings)?, case)
         }
-        Family::SegFormer => OnEngine::<SegFormerNetwork<Cpu>>::load(engine, &weights, &Default::default(), case)?,
-        Family::Mask2Former => OnEngine::<Mask2FormerNetwork<Cpu>>::load(engine, &weights, &Default::default(), case)?,
-    }))
+        Family::SegFormer => OnEngine::<E, SegFormerNetwork<E>>::load(engine, &weights, &Default::default(), case),
+        Family::Mask2Former => OnEngine::<E, Mask2FormerNetwork<E>>::load(engine, &weights, &Default::default(), case),
+    }
 }
 
 /// The formula's, for an architecture of `architectures.py`.
@@ -65,22 +96,22 @@ fn weights(architecture: &str) -> Result<Weights> {
     Ok(Weights::from_map(&keys, segue_parity::parameters(&keys, gain)?))
 }
 
-struct OnEngine<N> {
-    engine: Cpu,
+struct OnEngine<E, N> {
+    engine: E,
     network: N,
     shape: Shape,
     pixels: Vec<f32>,
 }
 
-impl<N: Network<Cpu>> OnEngine<N> {
-    fn load(engine: Cpu, weights: &Weights, settings: &N::Settings, case: &Case) -> Result<Box<dyn Running>> {
+impl<E: Engine + 'static, N: Network<E>> OnEngine<E, N> {
+    fn load(engine: E, weights: &Weights, settings: &N::Settings, case: &Case) -> Result<Box<dyn Running>> {
         let network = N::load(&engine, weights, settings)?;
         let [height, width] = case.size;
         let shape = Shape { height, width, channels: 3 };
         Ok(Box::new(Self { engine, network, shape, pixels: case.pixels() }))
     }
 
-    fn forward(&mut self) -> Result<<Cpu as Engine>::Image> {
+    fn forward(&mut self) -> Result<E::Image> {
         let input = self.engine.input(self.shape, |_, input| input.copy_from_slice(&self.pixels))?;
         let scores = self.network.scores(&mut self.engine, input)?;
         self.engine.finish()?;
@@ -88,7 +119,7 @@ impl<N: Network<Cpu>> OnEngine<N> {
     }
 }
 
-impl<N: Network<Cpu>> Running for OnEngine<N> {
+impl<E: Engine + 'static, N: Network<E>> Running for OnEngine<E, N> {
     fn pass(&mut self) -> Result<()> {
         self.forward().map(drop)
     }

@@ -12,6 +12,10 @@ use clap::ValueEnum;
 pub(crate) enum Engine {
     Ort,
     Openvino,
+    /// PyTorch, one operation after the other
+    Torch,
+    /// PyTorch, by `torch.compile`
+    TorchCompiled,
 }
 
 impl Engine {
@@ -20,7 +24,14 @@ impl Engine {
         match self {
             Self::Ort => "ort",
             Self::Openvino => "openvino",
+            Self::Torch => "torch",
+            Self::TorchCompiled => "torch-compiled",
         }
+    }
+
+    /// Whether it runs the network's own code, and no graph of it.
+    pub(crate) const fn is_torch(self) -> bool {
+        matches!(self, Self::Torch | Self::TorchCompiled)
     }
 }
 

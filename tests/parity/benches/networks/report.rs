@@ -55,7 +55,7 @@ pub(crate) fn rows(
     contenders: &[Contender],
 ) -> Vec<Row> {
     let mut rows = Vec::new();
-    for precision in [Precision::F32, Precision::Bf16] {
+    for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
         let of_precision = || contenders.iter().filter(|contender| contender.precision == precision);
         let ours = of_precision().find(|contender| contender.is_ours());
         let peers: Vec<_> = of_precision().filter(|contender| !contender.is_ours()).collect();

@@ -1,17 +1,18 @@
 //! What peers need, made once under the target folder: Python packages, graphs, and a library that hides instructions.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use segue_nn::Level;
 
-use crate::Precision;
 use crate::case::{Case, Family, Model};
 use crate::ours::{planes, selfie_file};
 use crate::peer::{Engine, Peer};
+use crate::{On, Precision};
 
 /// The Python of the virtual environment, and what is loaded into its processes before all else.
 pub(crate) struct Tools {
@@ -61,11 +62,27 @@ fn hash_of(files: &[PathBuf], word: &str) -> Result<String> {
 }
 
 impl Tools {
-    /// Makes the virtual environment, unless it is there.
-    pub(crate) fn prepare(engines: &[Engine], level: Level) -> Result<Self> {
+    /// Makes the virtual environment, unless it is there or a Python is given.
+    pub(crate) fn prepare(engines: &[Engine], level: Level, python: Option<&Path>) -> Result<Self> {
         ensure!(!engines.is_empty(), "no peer is asked for");
         let preload = (level != Level::best()).then(|| instructions_hidden_below(level)).transpose()?;
-        Ok(Self { python: venv()?, preload })
+        Ok(Self { python: python.map_or_else(venv, |python| Ok(python.to_owned()))?, preload })
+    }
+
+    /// PyTorch with a network, on the device where ours is.
+    pub(crate) fn start_torch(
+        &self,
+        engine: Engine,
+        precision: Precision,
+        case: &Case,
+        (threads, on, batch): (usize, On, usize),
+    ) -> Result<Peer> {
+        let Model::Formula(_, architecture) = case.model else { bail!("{} has no PyTorch network", case.name) };
+        let mut command = self.peer(engine, architecture.as_ref(), case)?;
+        let [height, width] = case.size;
+        command.arg(threads.to_string()).arg(precision.name()).arg(if on == On::Cuda { "cuda" } else { "cpu" });
+        command.args([batch, height, width].map(|number| number.to_string()));
+        Peer::start(engine, command, folder("exchange")?.join("output.f32"))
     }
 
     /// The graphs of a network, exported unless they are there.
@@ -118,14 +135,20 @@ impl Tools {
         case: &Case,
         threads: usize,
     ) -> Result<Peer> {
+        let mut command = self.peer(engine, graph.as_os_str(), case)?;
+        command.arg(threads.to_string()).arg(precision.name());
+        command.envs(self.preload.iter().map(|library| ("LD_PRELOAD", library)));
+        Peer::start(engine, command, folder("exchange")?.join("output.f32"))
+    }
+
+    /// `peer.py` with an engine, what it runs, and its input.
+    fn peer(&self, engine: Engine, network: &OsStr, case: &Case) -> Result<Command> {
         let input = folder("exchange")?.join("input.f32");
         let bytes: Vec<u8> = planes(&case.pixels(), 3).into_iter().flat_map(f32::to_le_bytes).collect();
         fs::write(&input, bytes)?;
         let mut command = Command::new(&self.python);
-        command.arg(here("peer.py")).arg(engine.name()).args([graph, &input]);
-        command.arg(threads.to_string()).arg(precision.name());
-        command.envs(self.preload.iter().map(|library| ("LD_PRELOAD", library)));
-        Peer::start(engine, command, folder("exchange")?.join("output.f32"))
+        command.args(["-W", "ignore"]).arg(here("peer.py")).arg(engine.name()).arg(network).arg(input);
+        Ok(command)
     }
 }
 
