@@ -1,7 +1,8 @@
 //! Products of bf16, summed as f32.
 //!
-//! Rows are taken 16 at a time and columns 32: what AMX's tiles hold. Weights lie in pairs of rows, as both AMX and
-//! AVX-512 read them. Sums go through a small buffer, from which they are finished by the vectors of f32.
+//! Weights lie in panels of 32 columns and in pairs of rows, as both AMX and AVX-512 read them. AVX-512 goes through them
+//! by the tiles of f32. For AMX rows are taken 16 at a time, what its tiles hold, and sums go through a small buffer, from
+//! which they are finished by the vectors of f32.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
