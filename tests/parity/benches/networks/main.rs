@@ -21,6 +21,7 @@ use segue_nn::Level;
 
 use crate::case::{CARD_CASES, CASES, Case};
 use crate::contender::{Contender, Scores, take_turns};
+use crate::ours::Running;
 use crate::peer::Engine;
 use crate::report::{Report, Row};
 use crate::tools::{Graphs, Tools};
@@ -156,6 +157,13 @@ impl Arguments {
     }
 }
 
+/// A network on our kernels in f32, and what it gives.
+fn reference(case: &Case, threads: usize, level: Level) -> Result<(Box<dyn Running>, Scores)> {
+    let mut network = ours::load(case, Precision::F32, threads, level)?.context("f32 is always there")?;
+    let expected = Scores { values: network.scores()?, classes: network.classes() };
+    Ok((network, expected))
+}
+
 /// One network at a number of threads: all contenders checked, then timed by turns.
 fn measure(
     case: &Case,
@@ -164,8 +172,7 @@ fn measure(
     arguments: &Arguments,
     tools: Option<&Tools>,
 ) -> Result<Vec<Row>> {
-    let mut reference = ours::load(case, Precision::F32, threads, level)?.context("f32 is always there")?;
-    let expected = Scores { values: reference.scores()?, classes: reference.classes() };
+    let (reference, expected) = reference(case, threads, level)?;
     let mut contenders = Vec::new();
     if arguments.precision.contains(&Precision::F32) {
         contenders.push(Contender::ours(Precision::F32, reference, &expected)?);
@@ -202,8 +209,7 @@ fn measure_on_candle(
     arguments: &Arguments,
     tools: Option<&Tools>,
 ) -> Result<Vec<Row>> {
-    let mut reference = ours::load(case, Precision::F32, threads, level)?.context("f32 is always there")?;
-    let expected = Scores { values: reference.scores()?, classes: reference.classes() };
+    let (_, expected) = reference(case, threads, level)?;
     let mut rows = Vec::new();
     for &batch in &arguments.batch {
         let mut contenders = Vec::new();
