@@ -174,7 +174,7 @@ async fn weights_and_entries_that_change_are_followed() -> Result<()> {
     let entry = "default_variant = \"own\"\n[variants.own]\nfile = \"own.bin\"\n";
     lab.model("test", "misbehaving", entry)?;
     let server = lab.serve()?;
-    let watching = Live::start(server.address(), gradient_jpeg(64, 50)?).await?;
+    let mut watching = Live::start(server.address(), gradient_jpeg(64, 50)?).await?;
     fs::write(&weights, "second")?;
     server.log_until("Weights: second")?;
     let change = receipt(&server, "applied", 1)?["changes"][0].clone();
@@ -189,6 +189,7 @@ async fn weights_and_entries_that_change_are_followed() -> Result<()> {
     receipt(&server, "applied", 2)?;
     lab.model("test", "misbehaving", "")?;
     receipt(&server, "applied", 3)?;
+    watching.answers_under(4).await?;
     let flow = watching.finish().await?;
     ensure!(flow.dropped.is_empty() && flow.modes.len() == 4, "{flow:?}");
     Ok(())

@@ -52,6 +52,7 @@ pub struct ServerSettings {
     pub listen: std::net::SocketAddr,
     /// How many threads talk to clients; 0 for one for every four cores. Can't change while the server runs.
     #[garde(range(max = 256))]
+    #[serde(default)]
     pub io_threads: u32,
     /// The mode that a session starts in.
     #[garde(length(min = 1))]
