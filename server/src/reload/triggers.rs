@@ -197,7 +197,9 @@ impl Triggers {
         self.watch.caught_up().await;
         self.watch_what_is_there(&sources);
         let is_known = self.known.as_ref() == Some(&sources);
-        let before = self.found.take().filter(|_| !is_known && !self.watch.is_being_written());
+        // Whoever wrote after the read may have finished by now: then what was read is half of it.
+        let is_quiet = events == self.watch.events() && !self.watch.is_being_written();
+        let before = self.found.take().filter(|_| !is_known && is_quiet);
         match before {
             Some((found, believed)) if found == sources => {
                 if sources.is_incomplete() && Instant::now() < believed {
