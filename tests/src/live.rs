@@ -1,13 +1,13 @@
 //! A session whose frames never stop: what a camera does while an operator edits.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{Client, Event, server::PATIENCE};
@@ -15,8 +15,11 @@ use crate::{Client, Event, server::PATIENCE};
 /// How many texts may wait for a scenario that reads none.
 const WAITING_TEXTS: usize = 1024;
 
-/// A client in a task of its own. It always has as many frames in flight as it may, and follows what `limits` say of
-/// that; every answer is checked.
+/// From an answer to the next frame. No camera is so fast that it takes the cores from all that a scenario looks at.
+const NEXT_FRAME: Duration = Duration::from_millis(1);
+
+/// A client in a task of its own. It has as many frames in flight as it may, but for a moment after each answer, and
+/// follows what `limits` say of that; every answer is checked.
 pub struct Live {
     /// The server's first message.
     pub hello: Value,
@@ -90,9 +93,6 @@ impl Drop for Live {
     }
 }
 
-/// From an answer to the next frame, at least.
-const NEXT_FRAME: std::time::Duration = std::time::Duration::from_millis(1);
-
 async fn run(
     mut client: Client,
     jpeg: Vec<u8>,
@@ -132,8 +132,7 @@ async fn run(
                 if !flow.modes.contains(&result.mode) {
                     flow.modes.push(result.mode);
                 }
-                // No camera is so fast that it takes the cores from all that the scenario looks at.
-                tokio::time::sleep(NEXT_FRAME).await;
+                sleep(NEXT_FRAME).await;
             }
             Event::Text(text) => {
                 match text["type"].as_str() {

@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context, Result};
@@ -77,13 +78,8 @@ impl Subject {
             }
             Self::Telemetry => cargo_bench("segue", "telemetry"),
             Self::Masks => cargo_bench("segue-tests", "masks"),
-            Self::Containment | Self::Frames => {
-                build_release(if self == Self::Frames { "segue-null" } else { "segue-misbehaving" })?;
-                let mut command =
-                    cargo_bench("segue-tests", if self == Self::Frames { "frames" } else { "containment" });
-                command.env("SEGUE_BIN", program);
-                command
-            }
+            Self::Containment => scenario_bench("containment", "segue-misbehaving", program)?,
+            Self::Frames => scenario_bench("frames", "segue-null", program)?,
             Self::Swap | Self::Reload => {
                 let mut command = tool(program);
                 command.args(["bench", if self == Self::Swap { "swap" } else { "reload" }]);
@@ -101,10 +97,18 @@ impl Subject {
     }
 }
 
-fn cargo_bench(package: &str, bench: &str) -> std::process::Command {
+fn cargo_bench(package: &str, bench: &str) -> Command {
     let mut command = tool("cargo");
     command.args(["bench", "--quiet", "--package", package, "--bench", bench, "--"]);
     command
+}
+
+/// One that runs the `program` with a `plugin` of the tests.
+fn scenario_bench(bench: &str, plugin: &str, program: &Path) -> Result<Command> {
+    build_release(plugin)?;
+    let mut command = cargo_bench("segue-tests", bench);
+    command.env("SEGUE_BIN", program);
+    Ok(command)
 }
 
 fn build_release(package: &str) -> Result<()> {

@@ -4,8 +4,14 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
+use ureq::{
+    Body,
+    http::{Response, StatusCode},
+};
 
 use super::Failure;
+
+type Answer = Result<Response<Body>, ureq::Error>;
 
 /// A switch of profile that brings a new model waits until that is loaded.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -44,8 +50,10 @@ pub(super) fn get(url: &str, path: &str) -> Result<Value, Failure> {
 /// The text that the server at `url` answers at `path`.
 pub(super) fn text(url: &str, path: &str) -> Result<String, Failure> {
     let url = address(url, path);
-    let unreachable = |error: ureq::Error| Failure::does_not_hold(format!("{url}: {error}"));
-    agent().get(&url).call().and_then(|mut answer| answer.body_mut().read_to_string()).map_err(unreachable)
+    match read(&url, agent().get(&url).call())? {
+        (status, text) if status.is_success() => Ok(text),
+        (status, text) => Err(refused(&url, status, &text)),
+    }
 }
 
 fn agent() -> ureq::Agent {
@@ -59,17 +67,24 @@ fn address(url: &str, path: &str) -> String {
     format!("{scheme}{}{path}", url.trim_end_matches('/'))
 }
 
-fn answer(url: &str, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, Failure> {
+fn answer(url: &str, answer: Answer) -> Result<Value, Failure> {
+    let (status, text) = read(url, answer)?;
+    match serde_json::from_str::<Value>(&text) {
+        Ok(document) if status.is_success() => Ok(document),
+        Ok(document) => Err(Failure::does_not_hold(document["message"].as_str().unwrap_or(&text))),
+        Err(_no_json) => Err(refused(url, status, &text)),
+    }
+}
+
+fn read(url: &str, answer: Answer) -> Result<(StatusCode, String), Failure> {
     let unreachable = |error: ureq::Error| {
         Failure::does_not_hold(format!("{url}: {error}; is a server running there? Name it with --url"))
     };
     let mut answer = answer.map_err(unreachable)?;
-    let is_done = answer.status().is_success();
-    let text = answer.body_mut().with_config().limit(LARGEST_ANSWER_LEN_BYTES).read_to_string().map_err(unreachable)?;
-    let document = serde_json::from_str::<Value>(&text);
-    match document {
-        Ok(document) if is_done => Ok(document),
-        Ok(document) => Err(Failure::does_not_hold(document["message"].as_str().unwrap_or(&text))),
-        Err(_no_json) => Err(Failure::does_not_hold(format!("{url} answered {}: {}", answer.status(), text.trim()))),
-    }
+    let body = answer.body_mut().with_config().limit(LARGEST_ANSWER_LEN_BYTES).read_to_string();
+    Ok((answer.status(), body.map_err(unreachable)?))
+}
+
+fn refused(url: &str, status: StatusCode, text: &str) -> Failure {
+    Failure::does_not_hold(format!("{url} answered {status}: {}", text.trim()))
 }

@@ -122,6 +122,6 @@ fn room(instance: &mut Instance, (width_px, height_px): (u32, u32)) -> Result<&m
     Ok(instance.frame_room(3 * width_px as usize * height_px as usize)?)
 }
 
-fn undecodable(error: impl std::fmt::Debug + std::fmt::Display) -> FrameError {
+fn undecodable(error: impl std::fmt::Display) -> FrameError {
     FrameError::Undecodable(error.to_string())
 }

@@ -119,6 +119,10 @@ impl Triggers {
         if self.settings.watch != Watching::Events {
             return self.watch.stop();
         }
+        // A file that is being cut says nothing of those that it stands on: they are the ones from before.
+        if sources.has_empty() {
+            return;
+        }
         if let Err(error) = self.watch.follow(sources.paths(), &[]) {
             tracing::warn!(%error, every_millis, "Profiles can't be watched: they are looked at now and then");
         }
@@ -206,6 +210,7 @@ impl Triggers {
                     self.found = Some((found, believed));
                     return None;
                 }
+                self.watch.was_read(events);
                 Some(self.edited(sources, start, events))
             }
             _ => {

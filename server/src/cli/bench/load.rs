@@ -12,7 +12,7 @@ use image::{RgbImage, imageops::thumbnail};
 use serde_json::Value;
 use tokio::{
     sync::watch,
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
@@ -104,14 +104,15 @@ impl Load {
             })
             .collect();
         drop(stopping);
-        let before = self.wait(first).await?;
+        sleep_until(first).await;
+        let before = self.metrics().await?;
         let bar = progress::bar(self.seconds as usize, self.json);
         for second in 1..=self.seconds {
-            tokio::time::sleep_until(first + Duration::from_secs(second)).await;
+            sleep_until(first + Duration::from_secs(second)).await;
             bar.inc(1);
         }
         bar.finish_and_clear();
-        let (measured, after) = (first.elapsed(), self.memory().await?);
+        let (measured, after) = (first.elapsed(), self.metrics().await?);
         stop.send_replace(true);
         let (mut frames, mut all) = (Frames::default(), Vec::new());
         for client in clients {
@@ -120,8 +121,9 @@ impl Load {
             all.push(seen);
         }
         let mode = self.mode.clone().unwrap_or_else(|| hello["mode"].as_str().unwrap_or_default().to_owned());
-        let instances = self.instances(&mode).await?;
-        Ok(Figures { mode, pace, measured, frames, clients: all, memory: [before, after], instances })
+        let instances = instances(&after, &mode);
+        let memory = [memory(&before), memory(&after)];
+        Ok(Figures { mode, pace, measured, frames, clients: all, memory, instances })
     }
 
     /// The server's greeting, once the mode is there.
@@ -146,28 +148,6 @@ impl Load {
                 }
             }
         }
-    }
-
-    /// Waits until the measured time begins; the server's memory then.
-    async fn wait(&self, first: Instant) -> Result<Memory, Failure> {
-        tokio::time::sleep_until(first).await;
-        self.memory().await
-    }
-
-    async fn memory(&self) -> Result<Memory, Failure> {
-        let metrics = self.metrics().await?;
-        let sum = |name: &str| of_metric(&metrics, name).map(|(_, value)| value).sum::<f64>();
-        Ok(Memory {
-            server_bytes: sum("segue_resident_memory_bytes"),
-            worker_bytes: sum("segue_worker_resident_memory_bytes"),
-        })
-    }
-
-    /// How many instances the mode has.
-    async fn instances(&self, mode: &str) -> Result<f64, Failure> {
-        let metrics = self.metrics().await?;
-        let label = format!("mode=\"{mode}\"");
-        Ok(of_metric(&metrics, "segue_instances").find(|(labels, _)| labels.contains(&label)).map_or(1.0, |(_, of)| of))
     }
 
     async fn metrics(&self) -> Result<String, Failure> {
@@ -284,6 +264,18 @@ fn shrunk(picture: RgbImage, side: u32) -> RgbImage {
     }
     let shrink = |length: u32| (u64::from(length) * u64::from(side) / u64::from(longest)).max(1) as u32;
     thumbnail(&picture, shrink(picture.width()), shrink(picture.height()))
+}
+
+/// What the server and its workers take, by its `metrics`.
+fn memory(metrics: &str) -> Memory {
+    let sum = |name: &str| of_metric(metrics, name).map(|(_, value)| value).sum::<f64>();
+    Memory { server_bytes: sum("segue_resident_memory_bytes"), worker_bytes: sum("segue_worker_resident_memory_bytes") }
+}
+
+/// How many instances the mode has, by the server's `metrics`.
+fn instances(metrics: &str, mode: &str) -> f64 {
+    let label = format!("mode=\"{mode}\"");
+    of_metric(metrics, "segue_instances").find(|(labels, _)| labels.contains(&label)).map_or(1.0, |(_, of)| of)
 }
 
 /// Labels and value of each line of the metric `name`.

@@ -216,10 +216,8 @@ fn measure_on_candle(
         for &precision in &arguments.precision {
             let network = ours::load_on_candle(case, precision, threads, on)?;
             contenders.push(Contender::ours(precision, network, &expected)?.with_batch(batch));
-            let engines = arguments.peer.iter().filter(|engine| engine.is_torch());
-            for (tools, &engine) in
-                tools.into_iter().flat_map(|tools| engines.clone().map(move |engine| (tools, engine)))
-            {
+            let Some(tools) = tools else { continue };
+            for &engine in arguments.peer.iter().filter(|engine| engine.is_torch()) {
                 let peer = tools.start_torch(engine, precision, case, (threads, on, batch))?;
                 contenders.push(Contender::peer(precision, peer, false, &expected)?);
             }

@@ -3,9 +3,9 @@
     peer.py (ort | openvino) GRAPH INPUT.f32 THREADS (f32 | bf16)
     peer.py (torch | torch-compiled) ARCHITECTURE INPUT.f32 THREADS (f32 | bf16 | f16) (cpu | cuda) BATCH HEIGHT WIDTH
 
-The input is 1 x 3 x height x width; PyTorch gets it BATCH times, and copies it to its device in each pass. It says its name and version in a line, then reads lines from standard input:
-`check FILE` writes the output's f32 to FILE; a number runs so many forward passes. Either is answered with one line, for a number
-the milliseconds of each pass.
+The input is 1 x 3 x height x width; PyTorch gets it BATCH times, and copies it to its device in each pass. It says its
+name and version in a line, then reads lines from standard input: `check FILE` writes the output's f32 to FILE; a number
+runs so many forward passes. Either is answered with one line, for a number the milliseconds of each pass.
 """
 
 import sys
