@@ -3,18 +3,19 @@
 //! On a frame's path this stands between the session that received it and the pipeline that runs it.
 //!
 //! Architecture invariant: a session holds one waiting frame at most. A newer one takes its place, and the older
-//! one is handed back so that its drop is told. No instance is held for a session that has no frame for it.
+//! one is handed back so that its drop is told. No instance is held for a session that has no frame for it. Sessions
+//! wait in one line for each model, so that they take turns, whatever each of them sends.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU32, Ordering},
 };
 
 use tokio::sync::Notify;
 
 use crate::{
     model::{Lease, Mode},
-    pipeline::{EncodedFrame, FrameError, Settings},
+    pipeline::{EncodedFrame, FrameError, Settings, check_age},
     telemetry::FrameTrace,
 };
 
@@ -50,12 +51,13 @@ impl LatestSlot {
         self.lock().is_some()
     }
 
-    /// The mode of the waiting frame, once there is one and it is not of `other_than`.
-    async fn mode(&self, other_than: Option<&Arc<Mode>>) -> Arc<Mode> {
+    /// The mode of the waiting frame, once there is one and it is not of `other_than`; and how many may wait.
+    async fn mode(&self, other_than: Option<&Arc<Mode>>) -> (Arc<Mode>, u32) {
         loop {
-            let waiting = self.lock().as_ref().map(|waiting| Arc::clone(&waiting.mode));
+            let of = |waiting: &WaitingFrame| (Arc::clone(&waiting.mode), waiting.settings.limits.max_waiting);
+            let waiting = self.lock().as_ref().map(of);
             match waiting {
-                Some(mode) if other_than.is_none_or(|other| !Arc::ptr_eq(&mode, other)) => return mode,
+                Some((mode, most)) if other_than.is_none_or(|other| !Arc::ptr_eq(&mode, other)) => return (mode, most),
                 _ => self.filled.notified().await,
             }
         }
@@ -71,27 +73,58 @@ impl LatestSlot {
     }
 }
 
-/// Waits for a frame and for an instance, and takes the frame only then: whatever is newest gets the instance.
-/// A frame that can't have one comes with the reason.
-pub async fn admit(slot: &LatestSlot) -> (WaitingFrame, Result<Lease, FrameError>) {
-    loop {
-        let mode = slot.mode(None).await;
-        let lease = tokio::select! {
-            lease = mode.lease() => lease,
-            _another = slot.mode(Some(&mode)) => continue,
-        };
-        if let Some(waiting) = slot.take(&mode) {
-            let lease = check_age(&waiting.trace, waiting.settings.limits.max_age_millis)
-                .and(lease.map_err(FrameError::NotReady));
-            return (waiting, lease);
+/// The sessions of a server that have a frame waiting.
+#[derive(Default)]
+pub struct Queue(AtomicU32);
+
+/// One of them waits, until this is dropped.
+struct Place<'a>(&'a Queue);
+
+impl Queue {
+    /// A place in it, unless as many wait as may, in all or for `mode`.
+    fn enter(&self, mode: &Mode, max_waiting: u32) -> Result<Place<'_>, FrameError> {
+        let others = self.0.fetch_add(1, Ordering::AcqRel);
+        let place = Place(self);
+        let of_mode = mode.waiting();
+        match mode.max_waiting() {
+            _ if others >= max_waiting => Err(FrameError::Overloaded(others)),
+            1.. if of_mode >= mode.max_waiting() => Err(FrameError::Overloaded(of_mode)),
+            _ => Ok(place),
         }
     }
 }
 
-/// Refuses a frame that waited too long to be of use.
-fn check_age(trace: &FrameTrace, max_age_millis: u64) -> Result<(), FrameError> {
-    let age = trace.age();
-    if age > Duration::from_millis(max_age_millis) { Err(FrameError::Expired(age.as_millis())) } else { Ok(()) }
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Waits for a frame and for an instance, and takes the frame only then: whatever is newest gets the instance.
+/// A frame that can't have one comes with the reason.
+pub async fn admit(slot: &LatestSlot, queue: &Queue) -> (WaitingFrame, Result<Lease, FrameError>) {
+    loop {
+        let (mode, max_waiting) = slot.mode(None).await;
+        let place = match queue.enter(&mode, max_waiting) {
+            Ok(place) => place,
+            Err(overloaded) => match slot.take(&mode) {
+                Some(waiting) => return (waiting, Err(overloaded)),
+                None => continue,
+            },
+        };
+        let lease = tokio::select! {
+            lease = mode.lease() => lease,
+            _another = slot.mode(Some(&mode)) => continue,
+        };
+        drop(place);
+        if let Some(waiting) = slot.take(&mode) {
+            let lease = lease.map_err(FrameError::NotReady).and_then(|lease| {
+                check_age(&waiting.trace, waiting.settings.limits.max_age_millis, lease.model().usual_time())?;
+                Ok(lease)
+            });
+            return (waiting, lease);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -124,6 +157,15 @@ mod tests {
             max_sessions: 1,
             max_age_millis: 60_000,
             send_timeout_millis: 1000,
+            max_sessions_per_address: 1,
+            max_connections: 1,
+            max_connections_per_address: 1,
+            request_timeout_millis: 1000,
+            idle_timeout_millis: 1000,
+            max_frames_per_second: 1,
+            max_messages_per_second: 1,
+            max_bytes_per_second: 1024,
+            max_waiting: 1,
         };
         Settings { result, limits }
     }
@@ -139,9 +181,24 @@ mod tests {
         let (slot, mode) = (LatestSlot::default(), mode("fast"));
         assert!(slot.put(waiting(1, &mode)).is_none());
         assert_eq!(slot.put(waiting(2, &mode)).map(|old| old.frame.id), Some(1));
-        assert_eq!(slot.mode(None).await.name, mode.name);
+        assert_eq!(slot.mode(None).await.0.name, mode.name);
         assert_eq!(slot.take(&mode).map(|newest| newest.frame.id), Some(2));
         assert!(slot.take(&mode).is_none());
+    }
+
+    #[tokio::test]
+    async fn who_finds_the_queue_full_is_told_at_once() {
+        let (queue, mode) = (Queue::default(), mode("loading"));
+        let (first, second) = (LatestSlot::default(), LatestSlot::default());
+        first.put(waiting(1, &mode));
+        let admitted = admit(&first, &queue);
+        tokio::pin!(admitted);
+        assert!(futures_util::poll!(&mut admitted).is_pending());
+        second.put(waiting(2, &mode));
+        let (frame, lease) = admit(&second, &queue).await;
+        assert_eq!(frame.frame.id, 2);
+        assert_eq!(lease.err().map(|error| error.reason()), Some("overloaded"));
+        assert_eq!(queue.0.load(Ordering::Acquire), 1);
     }
 
     #[tokio::test]
@@ -150,7 +207,8 @@ mod tests {
         let fault = ModeFault::of("model", "it is broken");
         broken.set(ModeState::Unavailable(Arc::new(fault)));
         slot.put(waiting(1, &loading));
-        let admitted = admit(&slot);
+        let queue = Queue::default();
+        let admitted = admit(&slot, &queue);
         tokio::pin!(admitted);
         assert!(futures_util::poll!(&mut admitted).is_pending());
         slot.put(waiting(2, &broken));

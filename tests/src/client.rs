@@ -184,14 +184,14 @@ pub enum Event {
 pub(crate) async fn open(
     address: &str,
     subprotocol: Option<&str>,
-    origin: Option<&str>,
+    header: Option<(&str, &str)>,
 ) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>> {
     let mut request = ClientRequestBuilder::new(format!("ws://{address}/ws").parse()?);
     if let Some(subprotocol) = subprotocol {
         request = request.with_sub_protocol(subprotocol);
     }
-    if let Some(origin) = origin {
-        request = request.with_header("origin", origin);
+    if let Some((name, value)) = header {
+        request = request.with_header(name, value);
     }
     // As a browser does: or else a small message waits until the one before it is acknowledged.
     let is_without_delay = true;
@@ -214,7 +214,21 @@ impl Client {
 
     /// Connects as a browser would from a page of `origin`.
     pub async fn connect_from(address: &str, origin: Option<&str>) -> Result<Self> {
-        let socket = open(address, Some("segue.v2"), origin).await?;
+        Self::connect_saying(address, origin.map(|origin| ("origin", origin))).await
+    }
+
+    /// Connects as a client that has `token`.
+    pub async fn connect_with(address: &str, token: &str) -> Result<Self> {
+        Self::connect_saying(address, Some(("authorization", &format!("Bearer {token}")))).await
+    }
+
+    /// Connects as a proxy for the client at `forwarded_for`.
+    pub async fn connect_behind(address: &str, forwarded_for: &str) -> Result<Self> {
+        Self::connect_saying(address, Some(("x-forwarded-for", forwarded_for))).await
+    }
+
+    async fn connect_saying(address: &str, header: Option<(&str, &str)>) -> Result<Self> {
+        let socket = open(address, Some("segue.v2"), header).await?;
         let mut client = Self { socket, hello: Value::Null };
         client.hello = match client.next().await? {
             Event::Text(hello) => hello,

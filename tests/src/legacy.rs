@@ -48,7 +48,7 @@ impl LegacyClient {
 
     /// Connects as a browser would from a page of `origin`.
     pub async fn connect_from(address: &str, origin: Option<&str>) -> Result<Self> {
-        let socket = open(address, None, origin).await?;
+        let socket = open(address, None, origin.map(|origin| ("origin", origin))).await?;
         let mut client = Self { socket, connected: Value::Null };
         client.connected = client.next().await?;
         ensure!(client.connected["type"] == "connected", "{} in place of a connected", client.connected);

@@ -61,7 +61,7 @@ impl Server {
         forward(child.stderr.take().context("no stderr")?, lines);
         match stdout.recv_timeout(PATIENCE) {
             Ok(line) => {
-                let rest = line.split("http://").nth(1).with_context(|| format!("no address in {line:?}"))?;
+                let rest = line.split("://").nth(1).with_context(|| format!("no address in {line:?}"))?;
                 let address = rest.split([',', ' ']).next().unwrap_or(rest).to_owned();
                 Ok(Self { child, address, log })
             }

@@ -10,7 +10,7 @@ use clap::Args;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{Notify, watch},
 };
 
 use super::{
@@ -18,12 +18,13 @@ use super::{
     places::{PlaceArguments, ProfileArguments},
 };
 use crate::{
+    admission::Queue,
     config::{Layers, Profile, load},
-    http,
+    http::{self, Tls},
     model::{Places, Registry},
     plugin_host::bound_arenas,
     reload::{Reloader, Reloads, Trigger},
-    session::Service,
+    session::{Phase, Service},
     telemetry::{self, Telemetry},
 };
 
@@ -78,34 +79,61 @@ async fn serve(layers: Layers, profile: &Profile, places: Places) -> CliResult {
         Failure::does_not_hold(format!("can't listen on {listen}: {error}; name another address with --listen"))
     })?;
     let address = listener.local_addr().unwrap_or(listen);
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "Anyone who reaches this address can use the server");
+    warn_of_the_open(address, profile);
+    let tls = Tls::of(&profile.server.tls).map_err(Failure::wrong_usage)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    if let Some(tls) = &tls {
+        tokio::spawn(Arc::clone(tls).follow());
     }
     let stopping = stop_signal()?;
-    let (drain, draining) = watch::channel(false);
+    let (turn, phase) = watch::channel(Phase::Serving);
     let telemetry = Telemetry::start(&profile.telemetry);
     let registry = Arc::new(Registry::new(&places, Arc::clone(&telemetry), |step| tracing::info!("{step}")));
     let (reloader, reloads) =
         Reloader::start(layers, Arc::clone(&registry), Arc::clone(&telemetry)).map_err(Failure::wrong_usage)?;
     reload_on_its_own_thread(reloader)?;
     reload_at_hangup(reloads.clone())?;
-    let service = Arc::new(Service { reloads, registry, telemetry, draining });
-    tokio::spawn(announce(Arc::clone(&service), address, start));
-    let until_stopped = Arc::clone(&service);
-    let stop = async move { until_stopped.stopping().await };
-    let server = tokio::spawn(http::serve(listener, Arc::clone(&service), stop));
-    stopping.await;
+    let (queue, stop_wanted) = (Queue::default(), Notify::new());
+    let service = Arc::new(Service { reloads, registry, telemetry, queue, phase, stop_wanted });
+    tokio::spawn(announce(Arc::clone(&service), format!("{scheme}://{address}"), start));
+    let server = tokio::spawn(http::serve(listener, tls, Arc::clone(&service)));
+    tokio::select! {
+        () = stopping => {}
+        () = service.stop_wanted.notified() => {}
+    }
+    leave(&service, &turn).await;
     tracing::info!("Stopping: frames in flight are finished");
-    drain.send_replace(true);
+    turn.send_replace(Phase::Stopping);
     let ended = tokio::time::timeout(service.configuration().drain_timeout, server).await;
     service.telemetry.flush(FLUSH_PATIENCE).await;
     match ended {
-        Ok(Ok(Ok(()))) => tracing::info!("Stopped"),
-        Ok(Ok(Err(error))) => return Err(Failure::does_not_hold(error)),
+        Ok(Ok(())) => tracing::info!("Stopped"),
         Ok(Err(error)) => return Err(Failure::does_not_hold(error)),
         Err(_elapsed) => tracing::warn!("Stopped with clients still connected"),
     }
     Ok(())
+}
+
+fn warn_of_the_open(address: SocketAddr, profile: &Profile) {
+    if address.ip().is_loopback() {
+        return;
+    }
+    if profile.security.client_tokens.is_empty() {
+        tracing::warn!(%address, "Anyone who reaches this address can use the server: security.client_tokens bounds that");
+    }
+    if profile.server.tls.certificate_file.is_empty() && profile.security.trusted_proxies.is_empty() {
+        tracing::warn!(%address, "Without server.tls everybody on the way sees pictures and tokens");
+    }
+}
+
+/// Says that clients had better go elsewhere, and serves them until those who send them have noticed.
+async fn leave(service: &Service, turn: &watch::Sender<Phase>) {
+    let delay = service.configuration().drain_delay;
+    if !delay.is_zero() {
+        turn.send_replace(Phase::Leaving);
+        tracing::info!(?delay, "Leaving: /readyz says so, and clients are served on for a while");
+        tokio::time::sleep(delay).await;
+    }
 }
 
 /// A reload reads files and waits for models: whatever holds it up, clients are served.
@@ -147,16 +175,16 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
 }
 
 /// Prints the address, as soon as the default mode serves or can't.
-async fn announce(service: Arc<Service>, address: SocketAddr, start: Instant) {
+async fn announce(service: Arc<Service>, url: String, start: Instant) {
     let configuration = service.configuration();
     let mode = configuration.modes.default_mode();
     match mode.ready().await {
         Ok(_model) => {
-            println!("Segue is ready at http://{address}");
-            tracing::info!(%address, after_millis = start.elapsed().as_millis(), "Ready");
+            println!("Segue is ready at {url}");
+            tracing::info!(url, after_millis = start.elapsed().as_millis(), "Ready");
         }
         Err(_told_already) => {
-            println!("Segue listens at http://{address}, but its default mode {:?} is unavailable", mode.name)
+            println!("Segue listens at {url}, but its default mode {:?} is unavailable", mode.name)
         }
     }
 }

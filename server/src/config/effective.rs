@@ -10,13 +10,13 @@ use uuid::Uuid;
 use super::{Profile, origins::Origins};
 
 /// These are read once, at the start.
-const FIXED: [&str; 2] = ["server.listen", "server.io_threads"];
+const FIXED: [&str; 4] = ["server.listen", "server.io_threads", "server.tls.certificate_file", "server.tls.key_file"];
 
 /// These are shown by a fingerprint.
 const SECRET: [&str; 1] = ["security.admin_token"];
 
-/// So are all keys below this one.
-const SECRETS: &str = "telemetry.otlp.headers.";
+/// So are all keys below these.
+const SECRETS: [&str; 2] = ["telemetry.otlp.headers.", "security.client_tokens."];
 
 /// Every key's value and origin, by its dotted name.
 pub type Effective = BTreeMap<String, Entry>;
@@ -89,7 +89,7 @@ pub(super) fn is_secret(key: &str) -> bool {
     let is_setting = key.starts_with("modes.") && key.contains(".settings.");
     let name = key.rsplit('.').next().unwrap_or(key);
     SECRET.contains(&key)
-        || key.starts_with(SECRETS)
+        || SECRETS.iter().any(|section| key.starts_with(section))
         || is_setting && ["token", "key", "secret", "password"].iter().any(|end| name.ends_with(end))
 }
 

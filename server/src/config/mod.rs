@@ -3,6 +3,7 @@
 //! Architecture invariant: this module is a leaf, and it hands each other module that module's own section,
 //! never the whole profile.
 
+mod access;
 mod effective;
 mod fault;
 mod layers;
@@ -13,6 +14,7 @@ mod sources;
 mod values;
 mod watch;
 
+pub use access::Pass;
 pub use effective::{Change, Effective, Entry, changes, fixed_keys};
 pub(crate) use fault::line_of;
 pub use fault::{Fault, Faults, Place};
@@ -21,7 +23,7 @@ pub use origins::Origins;
 pub use profile::{
     AdaptiveSettings, CaptureSettings, Isolation, KeepReason, LimitSettings, LogFormat, ModeSettings, OtlpProtocol,
     OtlpSettings, Profile, ReloadSettings, ResultFormat, ResultSettings, SecuritySettings, ServerSettings,
-    TelemetrySettings, TraceSettings, Watching,
+    TelemetrySettings, TlsSettings, TraceSettings, Watching,
 };
 pub use schema::schema;
 pub use sources::{Sources, profile_names};

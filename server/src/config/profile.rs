@@ -4,9 +4,12 @@
 use std::collections::BTreeMap;
 
 use garde::Validate;
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use super::access::HASHED;
 
 /// A profile of Segue.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize, Validate)]
@@ -60,6 +63,37 @@ pub struct ServerSettings {
     /// How long a stopping server waits for frames in flight, in milliseconds.
     #[garde(range(max = 600_000))]
     pub drain_timeout_millis: u64,
+    /// How long a stopping server serves on after it has said so at `/readyz`, in milliseconds: whoever sends it clients
+    /// looks there now and then.
+    #[serde(default)]
+    #[garde(range(max = 600_000))]
+    pub drain_delay_millis: u64,
+    /// HTTPS, when it names a certificate and a key.
+    #[serde(default)]
+    #[garde(dive)]
+    pub tls: TlsSettings,
+}
+
+/// `[server.tls]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSettings {
+    /// A file in PEM with the server's certificate and those that lead to its root. Can't change while the server runs;
+    /// what the file says can.
+    #[serde(default)]
+    #[garde(custom(both_or_none(&self.key_file)))]
+    pub certificate_file: String,
+    /// A file in PEM with the certificate's key. Can't change while the server runs; what the file says can.
+    #[serde(default)]
+    #[garde(skip)]
+    pub key_file: String,
+}
+
+fn both_or_none(key_file: &str) -> impl FnOnce(&str, &()) -> garde::Result + '_ {
+    move |certificate_file, _| match certificate_file.is_empty() == key_file.is_empty() {
+        true => Ok(()),
+        false => Err(garde::Error::new("a certificate needs its key, and a key its certificate: write both, or none")),
+    }
 }
 
 /// `[reload]`
@@ -185,6 +219,10 @@ pub struct ModeSettings {
     #[serde(default)]
     #[garde(range(max = 64))]
     pub instances: u32,
+    /// How many frames may wait for them; more are dropped as overloaded. 0: as many as `limits.max_waiting` allows.
+    #[serde(default)]
+    #[garde(range(max = 1_000_000))]
+    pub max_waiting: u32,
     /// How many threads each of them uses; 0 for one per core.
     #[serde(default = "one")]
     #[garde(range(max = 256))]
@@ -239,7 +277,7 @@ impl ModeSettings {
 
     /// What of it the model itself depends on; all else is as in every other mode.
     pub fn of_the_model(&self) -> Self {
-        Self { rank: 0, fallback: String::new(), fetch: false, release_after_millis: 0, ..self.clone() }
+        Self { rank: 0, max_waiting: 0, fallback: String::new(), fetch: false, release_after_millis: 0, ..self.clone() }
     }
 }
 
@@ -271,6 +309,33 @@ pub struct LimitSettings {
     /// A client that takes nothing for so long is disconnected, in milliseconds.
     #[garde(range(min = 100, max = 600_000))]
     pub send_timeout_millis: u64,
+    /// Sessions of one address at once.
+    #[garde(range(min = 1, max = 1_000_000))]
+    pub max_sessions_per_address: usize,
+    /// Connections at once, of sessions and of all else.
+    #[garde(range(min = 1, max = 1_000_000))]
+    pub max_connections: usize,
+    /// Connections of one address at once.
+    #[garde(range(min = 1, max = 1_000_000))]
+    pub max_connections_per_address: usize,
+    /// A client that takes longer to say what it wants is disconnected, in milliseconds.
+    #[garde(range(min = 100, max = 600_000))]
+    pub request_timeout_millis: u64,
+    /// A session from which nothing comes for so long, not even the answer to a ping, is ended, in milliseconds.
+    #[garde(range(min = 100, max = 86_400_000))]
+    pub idle_timeout_millis: u64,
+    /// Frames of one session in a second; more are dropped as rate_limited.
+    #[garde(range(min = 1, max = 1_000_000))]
+    pub max_frames_per_second: u32,
+    /// Messages of one session in a second, frames among them; more are not read before their time.
+    #[garde(range(min = 1, max = 1_000_000))]
+    pub max_messages_per_second: u32,
+    /// Bytes of one session in a second; more are not read before their time.
+    #[garde(range(min = 1024, max = 1_099_511_627_776_u64))]
+    pub max_bytes_per_second: u64,
+    /// Frames that wait for an instance, of all sessions; more are dropped as overloaded.
+    #[garde(range(min = 1, max = 1_000_000))]
+    pub max_waiting: u32,
 }
 
 /// `[telemetry]`
@@ -382,20 +447,25 @@ pub struct SecuritySettings {
     /// What opens the admin API: at least 16 characters, or `sha256:` and the token's hash. Empty keeps it shut.
     #[garde(custom(token))]
     pub admin_token: String,
+    /// What lets a client in, by the client's name, each written as `admin_token` is. Where there is none everybody may come.
+    #[serde(default)]
+    #[garde(custom(tokens))]
+    pub client_tokens: BTreeMap<String, String>,
+    /// Addresses of proxies, each with how many of its bits count, whose X-Forwarded-For is believed.
+    #[serde(default)]
+    #[garde(skip)]
+    #[schemars(with = "Vec<String>", extend("examples" = [["10.0.0.0/8"]]))]
+    pub trusted_proxies: Vec<IpNet>,
 }
 
-impl SecuritySettings {
-    /// The SHA-256 of the admin token; `None` when there is none.
-    pub fn admin_token_sha256(&self) -> Option<[u8; 32]> {
-        match self.admin_token.strip_prefix(HASHED) {
-            _ if self.admin_token.is_empty() => None,
-            Some(hash) => hex::decode(hash).ok()?.try_into().ok(),
-            None => Some(Sha256::digest(&self.admin_token).into()),
+fn tokens(tokens: &BTreeMap<String, String>, _: &()) -> garde::Result {
+    match tokens.iter().find(|(_, text)| text.is_empty() || token(text, &()).is_err()) {
+        None => Ok(()),
+        Some((name, _)) => {
+            Err(garde::Error::new(format!("{name} has no token: write 16 characters or more, or sha256: and a hash")))
         }
     }
 }
-
-const HASHED: &str = "sha256:";
 
 fn token(token: &str, _: &()) -> garde::Result {
     let is_right = match token.strip_prefix(HASHED) {

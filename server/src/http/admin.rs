@@ -4,16 +4,15 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Path, Request, State, rejection::JsonRejection},
-    http::{HeaderMap, StatusCode, header},
+    http::StatusCode,
     middleware::Next,
     response::{IntoResponse, Json, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::Deserialize;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
-use super::{App, refusal::Refusal};
+use super::{App, access::bearer_token, refusal::Refusal};
 use crate::reload::{Receipt, ReloadOutcome, Trigger};
 
 const LONGEST_CAPTURE_SECONDS: u32 = 120;
@@ -27,31 +26,23 @@ pub(super) struct Switch {
 
 /// Lets a request with the admin token through.
 pub(super) async fn authorize(State(app): State<App>, request: Request, next: Next) -> Result<Response, Refusal> {
-    check_token(app.service.configuration().security.admin_token_sha256(), request.headers())?;
-    Ok(next.run(request).await)
-}
-
-/// Hashes are compared, and to their end: how long that takes tells nothing of the token.
-fn check_token(expected: Option<[u8; 32]>, headers: &HeaderMap) -> Result<(), Refusal> {
-    let Some(expected) = expected else {
+    let security = &app.service.configuration().security;
+    if !security.has_admin() {
         let message =
             "the admin API is off: set security.admin_token in the profile, or SEGUE_CFG__SECURITY__ADMIN_TOKEN";
         return Err(Refusal { status: StatusCode::FORBIDDEN, code: "admin_off", message: message.into() });
-    };
-    if let Some(token) = bearer_token(headers) {
-        let given = Sha256::digest(token);
-        let differing = given.iter().zip(expected).fold(0, |differing, (one, two)| differing | (one ^ two));
-        if differing == 0 {
-            return Ok(());
-        }
+    }
+    if bearer_token(request.headers()).is_some_and(|token| security.is_admin(token)) {
+        return Ok(next.run(request).await);
     }
     let message = "the request needs the header `Authorization: Bearer TOKEN`, with the admin token".into();
     Err(Refusal { status: StatusCode::UNAUTHORIZED, code: "unauthorized", message })
 }
 
-fn bearer_token(headers: &HeaderMap) -> Option<&[u8]> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.as_bytes().split_at_checked("Bearer ".len())?;
-    (scheme.eq_ignore_ascii_case(b"Bearer ") && !token.is_empty()).then_some(token)
+/// Has the server stop as SIGTERM would: `/readyz` turns, frames in flight are finished.
+pub(super) async fn drain(State(app): State<App>) -> (StatusCode, Json<serde_json::Value>) {
+    app.service.stop_wanted.notify_one();
+    (StatusCode::ACCEPTED, Json(json!({ "state": "draining" })))
 }
 
 /// What can be chosen: a token that gets this is right.

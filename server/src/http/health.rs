@@ -21,7 +21,7 @@ pub(super) async fn alive() -> &'static str {
 pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
     let configuration = app.service.configuration();
     let mode = configuration.modes.default_mode();
-    if *app.service.draining.borrow() {
+    if app.service.is_leaving() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the server is stopping\n".into());
     }
     match mode.state() {
@@ -61,7 +61,7 @@ impl Health {
         let modes = &app.service.configuration().modes;
         let is = |holds: fn(&ModeState) -> bool| modes.all().iter().any(|mode| holds(&mode.state()));
         match modes.default_mode().state() {
-            _ if *app.service.draining.borrow() => Self::Stopping,
+            _ if app.service.is_leaving() => Self::Stopping,
             state if state.can_serve() => Self::Healthy,
             // Sessions begin in it: while it is being loaded, they wait for it.
             ModeState::Loading => Self::Loading,
@@ -125,6 +125,7 @@ fn mode_now(mode: &Mode, state: Option<&'static str>) -> ModeNow {
         build: mode.told().map(|(_, build)| build.clone()).unwrap_or_default(),
         instances: loaded.as_ref().map_or(0, |model| model.instance_count),
         waiting: loaded.as_ref().map_or(0, |model| model.waiting()),
+        queue_age: loaded.as_ref().map(|model| model.queue_age()).unwrap_or_default(),
         workers: loaded.map(|model| model.workers()).unwrap_or_default(),
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Architecture invariant: nothing here does a frame's work; a handler parses, hands over and formats.
 
+mod access;
 mod admin;
 mod configuration;
+mod connections;
 mod health;
 mod one_shot;
 mod page;
@@ -12,16 +14,18 @@ mod seats;
 mod shelf;
 mod socket;
 mod spans;
+mod tls;
 mod traceparent;
 mod traces;
 
-use std::{future::Future, io, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
     extract::State,
+    http::{HeaderName, HeaderValue, header},
     middleware,
-    response::Json,
+    response::{Json, Response},
     routing::{get, post},
 };
 use tokio::{net::TcpListener, sync::Semaphore};
@@ -31,6 +35,20 @@ use crate::{
     telemetry::SessionRecorder,
 };
 use seats::Seats;
+pub use tls::{Tls, TlsFault};
+
+/// Of answers that have none of their own.
+const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(self), display-capture=(self), geolocation=(), microphone=()",
+    ),
+];
 
 /// Single pictures are those of the session 0.
 const PICTURES: u64 = 0;
@@ -44,45 +62,43 @@ pub struct App {
     pictures: Arc<SessionRecorder>,
     /// One for each session.
     seats: Arc<Seats>,
+    /// Whether clients talk TLS with the server itself.
+    is_encrypted: bool,
+    /// Whether only this machine reaches it.
+    is_local: bool,
     /// One permit for each single picture that is worked on at a time.
     uploads: Arc<Semaphore>,
     /// One permit for each listing of a directory at a time: they share their threads with frames.
     listings: Arc<Semaphore>,
 }
 
-/// Serves `service` on `listener` until `stop` is done and every session has ended.
-pub async fn serve(
-    listener: TcpListener,
-    service: Arc<Service>,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    use axum::serve::ListenerExt;
-    // A mask is small and wanted at once: no waiting for more to send.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY is not to be had");
-        }
-    });
-    let seats = Arc::new(Seats::default());
-    axum::serve(listener, router(service, Arc::clone(&seats))).with_graceful_shutdown(stop).await?;
-    // To axum a connection has ended once it is a WebSocket.
-    seats.all_free().await;
-    Ok(())
+/// Serves `service` on `listener` until it is to stop and every session has ended.
+pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, service: Arc<Service>) {
+    let one = || Arc::new(Semaphore::new(1));
+    let app = App {
+        pictures: service.telemetry.session(PICTURES),
+        service: Arc::clone(&service),
+        seats: Arc::default(),
+        is_encrypted: tls.is_some(),
+        is_local: listener.local_addr().is_ok_and(|address| address.ip().is_loopback()),
+        uploads: one(),
+        listings: one(),
+    };
+    connections::serve(listener, tls, router(app), service).await;
 }
 
-fn router(service: Arc<Service>, seats: Arc<Seats>) -> Router {
-    let pictures = service.telemetry.session(PICTURES);
-    let one = || Arc::new(Semaphore::new(1));
-    let app = App { service, pictures, seats, uploads: one(), listings: one() };
+fn router(app: App) -> Router {
     let admin = Router::new()
         .route("/", get(admin::overview))
         .route("/profile", post(admin::switch_profile))
         .route("/reload", post(admin::reload_files))
         .route("/capture", post(admin::capture))
+        .route("/drain", post(admin::drain))
         .route("/plugins/{name}/reload", post(admin::reload_plugin))
         .route_layer(middleware::from_fn_with_state(app.clone(), admin::authorize));
     Router::new()
         .route("/", get(page::root))
+        .route("/sign-in", post(access::sign_in))
         .route("/ws", get(socket::upgrade))
         .route("/v1/segment", post(one_shot::segment))
         .route("/v1/modes", get(modes))
@@ -98,8 +114,22 @@ fn router(service: Arc<Service>, seats: Arc<Seats>) -> Router {
         .route("/health", get(health::health))
         .route("/metrics", get(health::metrics))
         .fallback(get(page::file))
+        .layer(middleware::from_fn_with_state(app.clone(), access::authorize))
         .layer(middleware::from_fn(spans::trace))
+        .layer(middleware::map_response_with_state(app.clone(), security_headers))
         .with_state(app)
+}
+
+/// What browsers are to make of answers, whatever the answer is.
+async fn security_headers(State(app): State<App>, mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in SECURITY_HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if app.is_encrypted {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
+    response
 }
 
 async fn modes(State(app): State<App>) -> Json<serde_json::Value> {

@@ -10,6 +10,7 @@ use axum::{
 };
 use http_body_util::LengthLimitError;
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use super::{App, refusal::Refusal, traceparent::TraceParent};
 use crate::{
@@ -55,6 +56,8 @@ impl From<FrameError> for Refusal {
             | FrameError::Expired(_)
             | FrameError::Stopping
             | FrameError::Superseded
+            | FrameError::Overloaded(_)
+            | FrameError::TooManyFrames(_)
             | FrameError::TooManyInFlight(_) => StatusCode::SERVICE_UNAVAILABLE,
             FrameError::Backend(_) | FrameError::Unencodable(_) | FrameError::Internal => {
                 StatusCode::INTERNAL_SERVER_ERROR
@@ -80,7 +83,13 @@ pub(super) async fn segment(
         None => configuration.modes.default_mode(),
         Some(name) => configuration.modes.get(name)?,
     };
-    let body = read_body(body, configuration.limits.max_upload_len_bytes).await?;
+    let patience = Duration::from_millis(configuration.limits.request_timeout_millis);
+    let reading = read_body(body, configuration.limits.max_upload_len_bytes);
+    let body = timeout(patience, reading).await.map_err(|_elapsed| Refusal {
+        status: StatusCode::REQUEST_TIMEOUT,
+        code: "timed_out",
+        message: format!("the picture did not arrive within {patience:?}"),
+    })??;
     let (wanted, content_type) = choose(question.view, &headers)?;
     let wanted = match wanted {
         Wanted::Picture(look) => Wanted::Picture(dress(look.view, &question, mode)?),
@@ -166,7 +175,7 @@ async fn lease(mode: &Mode, patience_millis: u64) -> Result<Lease, FrameError> {
     if !mode.state().can_serve() {
         return Err(FrameError::NotReady(mode.state().message().to_owned()));
     }
-    match tokio::time::timeout(Duration::from_millis(patience_millis), mode.lease()).await {
+    match timeout(Duration::from_millis(patience_millis), mode.lease()).await {
         Ok(lease) => lease.map_err(FrameError::NotReady),
         Err(_elapsed) => Err(FrameError::Expired(patience_millis.into())),
     }

@@ -20,6 +20,34 @@ const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src '
     media-src 'self' blob:; worker-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; \
     form-action 'none'";
 
+/// The page that asks for a token sends one, too.
+const SIGN_IN_POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; \
+    frame-ancestors 'none'";
+
+/// Where that page says that a token was no good.
+const REFUSED_MARK: &str = "<!-- refused -->";
+
+/// Asks for a token.
+pub(super) fn sign_in() -> Response {
+    sign_in_saying("")
+}
+
+/// Asks for another token than the one that was sent.
+pub(super) fn sign_in_again() -> Response {
+    sign_in_saying("<p role=\"alert\">The server does not know this token.</p>")
+}
+
+fn sign_in_saying(refusal: &str) -> Response {
+    let Some(file) = Files::get("sign_in.html") else { return StatusCode::NOT_FOUND.into_response() };
+    let text = String::from_utf8_lossy(&file.data).replace(REFUSED_MARK, refusal);
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, SIGN_IN_POLICY),
+    ];
+    (headers, text).into_response()
+}
+
 /// The page; or a few words of JSON for a program that wants nothing else.
 pub(super) async fn root(State(app): State<App>, uri: Uri, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
@@ -51,8 +79,6 @@ fn content(file: EmbeddedFile, tag: &str) -> Response {
         (header::ETAG, tag),
         (header::CACHE_CONTROL, "no-cache"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
     ];
     (headers, file.data.into_owned()).into_response()
 }

@@ -1,8 +1,13 @@
 //! `GET /ws`: from an HTTP request to a session.
 
-use std::net::Ipv4Addr;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
+    Extension,
     extract::{
         State, WebSocketUpgrade,
         ws::{CloseFrame, Message, WebSocket, close_code},
@@ -11,8 +16,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::App;
-use crate::session::{self, Protocol, protocol::SUBPROTOCOL};
+use tokio::time::timeout;
+
+use super::{
+    App,
+    connections::Connection,
+    seats::{Full, Most},
+};
+use crate::{
+    config::{LimitSettings, Pass},
+    session::{self, Protocol, protocol::SUBPROTOCOL},
+};
 
 /// A message may be twice the largest frame: then the frame is dropped and the session lives. Beyond that the
 /// session ends before the message is stored.
@@ -22,9 +36,17 @@ const LARGEST_MESSAGE_IN_FRAMES: usize = 2;
 /// session lives is raised for it, too.
 const ROOM_TO_RAISE_LEN_BYTES: usize = 4 << 20;
 
-pub(super) async fn upgrade(State(app): State<App>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+pub(super) async fn upgrade(
+    State(app): State<App>,
+    Extension(connection): Extension<Arc<Connection>>,
+    Extension(pass): Extension<Pass>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     let configuration = app.service.configuration();
-    if let Err(refusal) = check_origin(&headers, &configuration.security.allowed_origins) {
+    let security = &configuration.security;
+    let is_reached_by_name = !app.is_local || connection.is_of_proxy(&security.trusted_proxies);
+    if let Err(refusal) = check_origin(&headers, &security.allowed_origins, is_reached_by_name) {
         return (StatusCode::FORBIDDEN, refusal).into_response();
     }
     let upgrade = upgrade.protocols([SUBPROTOCOL]);
@@ -38,24 +60,31 @@ pub(super) async fn upgrade(State(app): State<App>, headers: HeaderMap, upgrade:
             return (StatusCode::BAD_REQUEST, mend).into_response();
         }
     };
+    let client = connection.client(&headers, &security.trusted_proxies);
     let largest = (LARGEST_MESSAGE_IN_FRAMES * configuration.limits.max_frame_len_bytes).max(ROOM_TO_RAISE_LEN_BYTES);
     let largest = match protocol {
         Protocol::SegueV2 => largest,
         // Base64 is a third longer.
         Protocol::Legacy => largest / 3 * 4,
     };
-    upgrade.max_message_size(largest).max_frame_size(largest).on_upgrade(move |socket| serve(socket, app, protocol))
+    upgrade
+        .max_message_size(largest)
+        .max_frame_size(largest)
+        .on_upgrade(move |socket| serve(socket, app, protocol, connection, (client, pass)))
 }
 
 /// A browser says which page opens a socket, and lets any page open one to any host: a page of another origin must be
 /// allowed by name. Programs say nothing and are let through. So are pages of the user's own machine, from whatever port:
 /// who can serve a page there is on that machine already, and needs no browser to open a socket. `null` is the origin of
 /// files and of sandboxed frames of any site, so it must be named, too.
-fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), String> {
+///
+/// A name of any site may be made to lead to this machine. Where only this machine reaches the server, and it is not
+/// `reached_by_name`, a page that has such a name is not its own.
+fn check_origin(headers: &HeaderMap, allowed: &[String], reached_by_name: bool) -> Result<(), String> {
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let origin = origin.to_str().unwrap_or_default();
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let is_own_page = origin.split_once("://").is_some_and(|(_, authority)| Some(authority) == host);
+    let is_own_page = reached_by_name && origin.split_once("://").is_some_and(|(_, authority)| Some(authority) == host);
     if is_own_page || is_loopback(origin) || allowed.iter().any(|allowed| allowed == "*" || allowed == origin) {
         return Ok(());
     }
@@ -74,22 +103,39 @@ fn is_loopback(origin: &str) -> bool {
     is_name || host == "[::1]" || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
-async fn serve(socket: WebSocket, app: App, protocol: Protocol) {
-    let max_sessions = app.service.configuration().limits.max_sessions;
-    match app.seats.take(max_sessions) {
-        Some(_seat) => session::run(socket, app.service, protocol).await,
-        None => turn_away(socket, protocol, max_sessions).await,
+/// Holds the connection, which counts for as long as the session lasts.
+async fn serve(
+    socket: WebSocket,
+    app: App,
+    protocol: Protocol,
+    _connection: Arc<Connection>,
+    (client, pass): (IpAddr, Pass),
+) {
+    let limits = app.service.configuration().limits;
+    let most = Most { of_all: limits.max_sessions, of_an_address: limits.max_sessions_per_address };
+    match app.seats.take(client, most) {
+        Ok(_seat) => session::run(socket, app.service, protocol, pass).await,
+        Err(full) => {
+            app.service.telemetry.metrics.refused_connections.inc();
+            let message = match full {
+                Full::All => format!("the server has its {} sessions; try again later", most.of_all),
+                Full::OfAddress => format!("{client} has its {} sessions; try again later", most.of_an_address),
+            };
+            turn_away(socket, protocol, message, limits).await;
+        }
     }
 }
 
 /// In the socket, since a browser shows its page nothing of a refused handshake.
-async fn turn_away(mut socket: WebSocket, protocol: Protocol, max_sessions: usize) {
-    let message = format!("the server has its {max_sessions} sessions; try again later");
+async fn turn_away(mut socket: WebSocket, protocol: Protocol, message: String, limits: LimitSettings) {
     let error = protocol.error("too_many_sessions", message);
     let close = CloseFrame { code: close_code::AGAIN, reason: "too many sessions".into() };
+    let telling = async {
+        socket.send(Message::Text(error.into())).await?;
+        socket.send(Message::Close(Some(close))).await
+    };
     // Whether it is still there to read this makes no difference.
-    let _ = socket.send(Message::Text(error.into())).await;
-    let _ = socket.send(Message::Close(Some(close))).await;
+    let _ = timeout(Duration::from_millis(limits.send_timeout_millis), telling).await;
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -36,8 +37,10 @@ pub struct LoadedModel {
     _weights: Option<Arc<PrivateCopy>>,
     free: Mutex<Vec<Idle>>,
     permits: Arc<Semaphore>,
-    /// How many frames wait for an instance.
-    waiting: AtomicU32,
+    /// Since when frames wait for an instance, the oldest first.
+    waiting: Mutex<VecDeque<Instant>>,
+    /// How long a frame has an instance, about, in microseconds.
+    usual_micros: AtomicU32,
     health: Mutex<Health>,
     /// Its instances keep crashing: nobody else is to have it.
     is_given_up: AtomicBool,
@@ -118,7 +121,8 @@ impl LoadedModel {
             instance_count: count,
             missing: Missing::default(),
             permits: Arc::new(Semaphore::new(count)),
-            waiting: AtomicU32::new(0),
+            waiting: Mutex::default(),
+            usual_micros: AtomicU32::new(0),
             free: Mutex::new(instances.into_iter().map(|instance| (instance, Belongings::default())).collect()),
             health: Mutex::default(),
             is_given_up: AtomicBool::new(false),
@@ -143,7 +147,25 @@ impl LoadedModel {
 
     /// How many frames wait for an instance.
     pub fn waiting(&self) -> u32 {
-        self.waiting.load(Ordering::Acquire)
+        lock(&self.waiting).len() as u32
+    }
+
+    /// How long the one has waited that waits longest.
+    pub fn queue_age(&self) -> Duration {
+        lock(&self.waiting).front().map(Instant::elapsed).unwrap_or_default()
+    }
+
+    /// How long a frame has an instance, as the last ones had it; nothing before the first.
+    pub fn usual_time(&self) -> Duration {
+        Duration::from_micros(self.usual_micros.load(Ordering::Relaxed).into())
+    }
+
+    /// A frame had an instance for `time`. A few frames in a row say more than one.
+    pub fn took(&self, time: Duration) {
+        let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        let before = self.usual_micros.load(Ordering::Relaxed);
+        let usual = if before == 0 { micros } else { before - before / 8 + micros / 8 };
+        self.usual_micros.store(usual, Ordering::Relaxed);
     }
 
     /// The worker processes of its instances; none when they run in this one.
@@ -193,19 +215,26 @@ impl LoadedModel {
 
 /// A frame waits for an instance, until this is dropped.
 struct Waiting<'a> {
-    all: &'a AtomicU32,
+    all: &'a Mutex<VecDeque<Instant>>,
+    since: Instant,
     others: u32,
 }
 
 impl<'a> Waiting<'a> {
-    fn behind_others(all: &'a AtomicU32) -> Self {
-        Self { all, others: all.fetch_add(1, Ordering::AcqRel) }
+    fn behind_others(all: &'a Mutex<VecDeque<Instant>>) -> Self {
+        let mut waiting = lock(all);
+        let (since, others) = (Instant::now(), waiting.len() as u32);
+        waiting.push_back(since);
+        Self { all, since, others }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.all.fetch_sub(1, Ordering::AcqRel);
+        let mut waiting = lock(self.all);
+        if let Some(place) = waiting.iter().position(|since| *since == self.since) {
+            waiting.remove(place);
+        }
     }
 }
 

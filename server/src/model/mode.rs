@@ -169,6 +169,19 @@ impl Mode {
         self.served_by.get().cloned()
     }
 
+    /// How many frames wait for an instance of its model.
+    pub fn waiting(&self) -> u32 {
+        match &*self.state.borrow() {
+            ModeState::Ready(model) => model.waiting(),
+            ModeState::Loading | ModeState::Asleep | ModeState::Unavailable(_) => 0,
+        }
+    }
+
+    /// How many may; 0 where only the server's own bound counts.
+    pub fn max_waiting(&self) -> u32 {
+        self.settings.max_waiting
+    }
+
     /// What it is doing now.
     pub fn state(&self) -> ModeState {
         self.state.borrow().clone()

@@ -10,6 +10,7 @@ use std::{
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread,
+    time::Instant,
 };
 
 use tokio::sync::Notify;
@@ -135,6 +136,10 @@ fn run_all(waiting: &Receiver<Job>) {
 fn run(job: Job, buffers: &mut Buffers, running: &RunningCall) -> Done {
     let Job { mut lease, frame, mut trace, settings, wanted, handover: _ } = job;
     trace.measures().queue_depth = lease.queue_depth;
+    let start = Instant::now();
     let result = run_frame(&settings, buffers, &mut lease, &frame, &mut trace, wanted, running);
+    if result.is_ok() {
+        lease.model().took(start.elapsed());
+    }
     (result, Some(trace))
 }

@@ -105,6 +105,10 @@ pub enum FrameError {
     Backend(#[from] InstanceError),
     #[error("as many frames of this session are in flight as capture.max_in_flight allows, which is {0}")]
     TooManyInFlight(u32),
+    #[error("more than {0} frames of this session came in a second; limits.max_frames_per_second")]
+    TooManyFrames(u32),
+    #[error("{0} frames wait for their turn already")]
+    Overloaded(u32),
     #[error("a newer frame of this session took its place")]
     Superseded,
     #[error("it waited {0} ms for its turn")]
@@ -125,10 +129,10 @@ impl FrameError {
         match self {
             Self::TooManyPixels { .. } | Self::TooManyBytes { .. } => "too_large",
             Self::Undecodable(_) => "undecodable",
-            Self::TooManyInFlight(_) => "rate_limited",
+            Self::TooManyInFlight(_) | Self::TooManyFrames(_) => "rate_limited",
             Self::Superseded => "superseded",
             Self::Expired(_) => "expired",
-            Self::Stopping => "overloaded",
+            Self::Stopping | Self::Overloaded(_) => "overloaded",
             Self::Backend(_) | Self::NotReady(_) | Self::Unencodable(_) | Self::Internal => "backend_failed",
         }
     }

@@ -16,7 +16,7 @@ mod look;
 mod picture;
 mod runs;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 
@@ -56,6 +56,9 @@ fn run_frame(
     trace.end(Stage::Decode, Stage::Queue);
     let (frame_width_px, frame_height_px) = decoded?;
     trace.measures().frame_size_px = (frame_width_px, frame_height_px);
+
+    // Waiting for an instance that had to be started again, or for a large picture's pixels, may have been too long.
+    check_age(trace, settings.limits.max_age_millis, Duration::ZERO)?;
 
     // 2. The mask, at the size that will be sent: the backend scales its scores, nobody scales labels.
     let (width_px, height_px) = fit(frame_width_px, frame_height_px, &settings.result);
@@ -114,6 +117,13 @@ fn infer(lease: &mut Lease, call: &FrameCall, trace: &mut FrameTrace, running: &
     trace.called(start, told);
     lease.settle(result.as_ref().err());
     Ok(result.map(drop)?)
+}
+
+/// Refuses a frame that is too old to be of use when it is answered, `usual_time` from now. Of a model that needs more than
+/// half of the time that there is, no frame would be young enough: that much may be waited in any case.
+pub fn check_age(trace: &FrameTrace, max_age_millis: u64, usual_time: Duration) -> Result<(), FrameError> {
+    let (age, most) = (trace.age(), Duration::from_millis(max_age_millis));
+    if age > most - usual_time.min(most / 2) { Err(FrameError::Expired(age.as_millis())) } else { Ok(()) }
 }
 
 /// The frame's size, shrunk to what may be sent, its aspect kept.

@@ -60,6 +60,8 @@ pub struct Configuration {
     pub security: SecuritySettings,
     /// How long a stopping server waits for frames in flight.
     pub drain_timeout: Duration,
+    /// How long it serves on after it has said that it will stop.
+    pub drain_delay: Duration,
     /// The modes that a client can choose.
     pub modes: Modes,
 }
@@ -413,6 +415,7 @@ fn configuration(
         limits: profile.limits,
         security: profile.security.clone(),
         drain_timeout: Duration::from_millis(profile.server.drain_timeout_millis),
+        drain_delay: Duration::from_millis(profile.server.drain_delay_millis),
         modes,
     }
 }

@@ -9,6 +9,7 @@
 mod follow;
 mod legacy;
 mod messages;
+mod pace;
 pub mod protocol;
 mod receive;
 mod segment;
@@ -24,14 +25,15 @@ use std::{
 
 use axum::extract::ws::WebSocket;
 use futures_util::StreamExt;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use legacy::Legacy;
 pub use messages::{ClientMessage, ModeEntry, ServerMessage};
+use pace::Allowance;
 
 use crate::{
-    admission::LatestSlot,
-    config::ResultFormat,
+    admission::{LatestSlot, Queue},
+    config::{Pass, ResultFormat},
     model::{InstanceInfo, Mode, Registry},
     pipeline::{FrameError, Look, View, Wanted},
     reload::{Configuration, Reloads},
@@ -49,8 +51,23 @@ pub struct Service {
     pub registry: Arc<Registry>,
     /// What it tells of itself.
     pub telemetry: Arc<Telemetry>,
-    /// Turns true when the server is to stop.
-    pub draining: watch::Receiver<bool>,
+    /// Where the frames of all sessions wait.
+    pub queue: Queue,
+    /// How far it is on its way to its end.
+    pub phase: watch::Receiver<Phase>,
+    /// Told when somebody who may wants the server to stop.
+    pub stop_wanted: Notify,
+}
+
+/// A server's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+pub enum Phase {
+    /// It serves.
+    Serving,
+    /// It still serves, and says that clients had better go elsewhere.
+    Leaving,
+    /// What is in flight is finished, and nothing else.
+    Stopping,
 }
 
 impl Service {
@@ -61,8 +78,13 @@ impl Service {
 
     /// Done when the server is to stop.
     pub async fn stopping(&self) {
-        // Whether it turned true or the sender is gone, it is time.
-        let _ = self.draining.clone().wait_for(|draining| *draining).await;
+        // Whether that phase has come or the sender is gone, it is time.
+        let _ = self.phase.clone().wait_for(|phase| *phase == Phase::Stopping).await;
+    }
+
+    /// Whether new clients had better go elsewhere.
+    pub fn is_leaving(&self) -> bool {
+        *self.phase.borrow() > Phase::Serving
     }
 }
 
@@ -89,6 +111,8 @@ impl Protocol {
 enum Note {
     /// A text message.
     Text(String),
+    /// A question whether the client is still there.
+    Ping,
     /// That a frame has no result. It is put into words when its turn comes.
     Dropped { frame_id: u32, error: FrameError },
     /// The end of the session, with a close code of RFC 6455.
@@ -118,10 +142,14 @@ struct Session {
     home: Mutex<Option<Arc<Mode>>>,
     /// What a client of the legacy protocol has beside the others; `None` for `segue.v2`.
     legacy: Option<Legacy>,
+    /// What let it in.
+    pass: Pass,
     /// What the client said, once it has said something.
     view: Mutex<Option<ClientView>>,
     /// Whether a frame is being segmented.
     is_busy: AtomicBool,
+    /// How many frames may still come in this second.
+    frames: Mutex<Allowance>,
     /// How many frames more than are allowed now may be on their way, sent before the client knew.
     forgiven: AtomicU32,
     notes: mpsc::Sender<Note>,
@@ -134,7 +162,7 @@ struct Session {
 }
 
 /// Serves one client until it leaves.
-pub async fn run(socket: WebSocket, service: Arc<Service>, protocol: Protocol) {
+pub async fn run(socket: WebSocket, service: Arc<Service>, protocol: Protocol, pass: Pass) {
     static NUMBERS: AtomicU64 = AtomicU64::new(1);
     let (legacy, waiting) = match protocol {
         Protocol::SegueV2 => (None, NOTES),
@@ -152,9 +180,11 @@ pub async fn run(socket: WebSocket, service: Arc<Service>, protocol: Protocol) {
         mode: Mutex::new(Arc::clone(configuration.modes.default_mode())),
         configuration: Mutex::new(configuration),
         legacy,
+        pass,
         view: Mutex::default(),
         home: Mutex::default(),
         is_busy: AtomicBool::new(false),
+        frames: Mutex::default(),
         forgiven: AtomicU32::new(0),
         notes,
         said_modes: AtomicU64::new(0),
@@ -167,7 +197,7 @@ pub async fn run(socket: WebSocket, service: Arc<Service>, protocol: Protocol) {
     let (answers, waiting_answers) = mpsc::channel(1);
     let id = uuid::Uuid::new_v4().to_string();
     session.service.telemetry.metrics.sessions.inc();
-    tracing::info!(session = session.number, id, ?protocol, "Session started");
+    tracing::info!(session = session.number, id, ?protocol, client = session.pass.client, "Session started");
     session.greet(&id).await;
     tokio::select! {
         // The waiting frame is taken before another is received: one that was sent for the last answer replaces nothing.
@@ -291,6 +321,12 @@ impl Session {
             return Ok(());
         }
         Err(FrameError::TooManyInFlight(limit))
+    }
+
+    /// Refuses a frame that comes sooner after others than `per_second` allows.
+    fn check_rate(&self, per_second: u32) -> Result<(), FrameError> {
+        let mut allowance = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        if allowance.try_take(per_second.into()) { Ok(()) } else { Err(FrameError::TooManyFrames(per_second)) }
     }
 
     fn counts(&self) -> (u64, u64, u64) {

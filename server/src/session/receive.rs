@@ -5,11 +5,13 @@ use std::sync::{Arc, atomic::Ordering};
 use axum::extract::ws::{Message, WebSocket, close_code};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::SplitStream};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 use tokio_tungstenite::tungstenite;
 
 use super::{
-    ClientMessage, ClientView, Note, ServerMessage, Session, follow, legacy, mode_entries, protocol::FrameMessage,
+    ClientMessage, ClientView, Note, Phase, ServerMessage, Session, follow, legacy, mode_entries,
+    pace::{Idle, Pace, Silence},
+    protocol::FrameMessage,
 };
 use crate::{
     admission::WaitingFrame,
@@ -31,12 +33,18 @@ pub(super) async fn run(
     mut mode_states: watch::Receiver<()>,
 ) {
     let mut wanted_mode: Option<Arc<Mode>> = None;
+    let (mut pace, mut silence) = (Pace::default(), Silence::default());
     follow::fall_back(session).await;
     loop {
+        let limits = session.configuration().limits;
         tokio::select! {
             biased;
             Ok(()) = configurations.changed() => {
                 let new = Arc::clone(&configurations.borrow_and_update());
+                if !new.security.lets_in(&session.pass) {
+                    let message = "the token that opened this session is no longer good".into();
+                    return end(session, "unauthorized", message, close_code::POLICY).await;
+                }
                 follow::adopt(session, new, &mut wanted_mode).await;
                 follow::fall_back(session).await;
                 follow::tell_mode(session).await;
@@ -49,16 +57,43 @@ pub(super) async fn run(
                 }
                 follow::tell_mode(session).await;
             }
-            message = stream.next() => match message {
-                Some(Ok(Message::Binary(bytes))) => receive_frame(session, &bytes).await,
-                Some(Ok(Message::Text(text))) => receive_text(session, &text, &mut wanted_mode).await,
-                // What is to be said to these is said for us, by reading on.
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => {}
-                Some(Err(error)) => return refuse(session, error).await,
-                None => return,
+            message = stream.next() => {
+                let len_bytes = match message {
+                    Some(Ok(message)) => take(session, message, &mut wanted_mode).await,
+                    Some(Err(error)) => return refuse(session, error).await,
+                    None => return,
+                };
+                silence.heard();
+                // Who says more than may be said is not heard for a while: what it sends meanwhile waits at its own end.
+                if let Some(rest) = pace.rest_after(len_bytes, &limits) {
+                    sleep(rest).await;
+                }
+            }
+            idle = silence.noticed(limits.idle_timeout_millis) => match idle {
+                Idle::Ask => session.leave(Note::Ping).await,
+                Idle::Gone => {
+                    let message = format!("nothing came for {} ms", limits.idle_timeout_millis);
+                    return end(session, "idle", message, close_code::POLICY).await;
+                }
             },
         }
     }
+}
+
+/// Takes what the client said; how long it was.
+async fn take(session: &Session, message: Message, wanted_mode: &mut Option<Arc<Mode>>) -> usize {
+    let len_bytes = match &message {
+        Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => bytes.len(),
+        Message::Text(text) => text.len(),
+        Message::Close(_) => 0,
+    };
+    match message {
+        Message::Binary(bytes) => receive_frame(session, &bytes).await,
+        Message::Text(text) => receive_text(session, &text, wanted_mode).await,
+        // What is to be said to these is said for us, by reading on.
+        Message::Ping(_) | Message::Pong(_) | Message::Close(_) => {}
+    }
+    len_bytes
 }
 
 async fn receive_frame(session: &Session, message: &Bytes) {
@@ -135,7 +170,7 @@ fn start_trace(session: &Session, configuration: &Configuration, frame: &FrameMe
 }
 
 fn check(session: &Session, configuration: &Configuration, frame: &FrameMessage) -> Result<(), FrameError> {
-    if *session.service.draining.borrow() {
+    if *session.service.phase.borrow() == Phase::Stopping {
         return Err(FrameError::Stopping);
     }
     let (len_bytes, limit) = (frame.payload.len(), configuration.limits.max_frame_len_bytes);
@@ -145,7 +180,8 @@ fn check(session: &Session, configuration: &Configuration, frame: &FrameMessage)
     if !frame.has_known_codec() {
         return Err(FrameError::Undecodable(format!("codec {} is unknown; 1 is JPEG", frame.codec)));
     }
-    session.check_in_flight(configuration.capture.max_in_flight)
+    session.check_in_flight(configuration.capture.max_in_flight)?;
+    session.check_rate(configuration.limits.max_frames_per_second)
 }
 
 async fn receive_text(session: &Session, text: &str, wanted_mode: &mut Option<Arc<Mode>>) {
@@ -231,6 +267,11 @@ async fn refuse(session: &Session, error: axum::Error) {
         }
         _gone => return,
     };
+    end(session, code, message, close).await
+}
+
+/// Says why the session ends, and leaves the end to the sending loop.
+pub(super) async fn end(session: &Session, code: &str, message: String, close: u16) {
     session.say(ServerMessage::Error { code, message, recoverable: false }).await;
     if session.notes.send(Note::Close(close, "see the error before this")).await.is_ok() {
         std::future::pending().await

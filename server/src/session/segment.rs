@@ -28,7 +28,7 @@ pub(super) async fn run(session: &Session, answers: mpsc::Sender<Answer>) {
     // 1. Room for the answer: of a client that takes nothing no further frame is segmented.
     while let Ok(room) = answers.reserve().await {
         // 2. The newest frame and an instance of its mode.
-        let (waiting, lease) = admission::admit(&session.slot).await;
+        let (waiting, lease) = admission::admit(&session.slot, &session.service.queue).await;
         session.is_busy.store(true, Ordering::Release);
         let (frame_id, captured_at_micros) = (waiting.frame.id, waiting.frame.captured_at_micros);
         // 3. The work. The instance is given back before the answer is sent.

@@ -3,6 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use bytes::Bytes;
 use futures_util::{SinkExt, stream::SplitSink};
 use tokio::{sync::mpsc, time::timeout};
 
@@ -37,6 +38,7 @@ pub(super) async fn run(
             biased;
             Some(note) = notes.recv() => match note {
                 Note::Text(text) => Message::Text(text.into()).into(),
+                Note::Ping => Message::Ping(Bytes::new()).into(),
                 Note::Dropped { frame_id, error } => dropped(session, &session.mode(), frame_id, &error),
                 Note::Close(code, reason) => close(code, reason).into(),
             },
@@ -46,7 +48,10 @@ pub(super) async fn run(
             }
             () = &mut stopped, if !is_stopping => {
                 is_stopping = true;
-                continue;
+                match going_away(session) {
+                    Some(text) => Message::Text(text.into()).into(),
+                    None => continue,
+                }
             }
         };
         let patience = Duration::from_millis(session.configuration().limits.send_timeout_millis);
@@ -72,6 +77,13 @@ pub(super) async fn run(
             }
         }
     }
+}
+
+/// That the client had better connect anew: to another server if there is one. The legacy protocol has no word for it.
+fn going_away(session: &Session) -> Option<String> {
+    let message = "the server is stopping; connect again".to_owned();
+    let message = ServerMessage::Error { code: "going_away", message, recoverable: true };
+    session.legacy.is_none().then(|| message.to_json())
 }
 
 /// Done a moment after the server is to stop: what was on its way by then is still answered.

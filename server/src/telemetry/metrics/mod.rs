@@ -46,6 +46,8 @@ pub struct Metrics {
     sent: Counter,
     /// Sessions now.
     pub sessions: Gauge,
+    /// Connections and sessions that were let in no further.
+    pub refused_connections: Counter,
     reloads: Family<OutcomeLabels, Counter>,
     last_reload_successful: Gauge,
     generation: Gauge,
@@ -62,6 +64,9 @@ impl Default for Metrics {
         registry.register_with_unit("payload", "Payload of frames and results", Unit::Bytes, bytes.clone());
         let sessions = Gauge::default();
         registry.register("sessions", "Sessions now", sessions.clone());
+        let refused_connections = Counter::default();
+        let help = "Connections and sessions that were let in no further, for a limit of their number";
+        registry.register("connections_refused", help, refused_connections.clone());
         let generation = Gauge::default();
         registry.register("config_generation", "Generation of the configuration in force", generation.clone());
         let reloads = Family::<OutcomeLabels, Counter>::default();
@@ -85,6 +90,7 @@ impl Default for Metrics {
             received: bytes.get_or_create_owned(&DirectionLabels { direction: "received" }),
             sent: bytes.get_or_create_owned(&DirectionLabels { direction: "sent" }),
             sessions,
+            refused_connections,
             reloads,
             last_reload_successful,
             generation,
