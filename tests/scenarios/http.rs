@@ -200,6 +200,8 @@ fn the_page_comes_with_its_policy_and_is_not_sent_twice() -> Result<()> {
     assert!(page.headers()["content-security-policy"].to_str()?.contains("default-src 'self'"));
     let again = agent.get(server.url("/")).header("if-none-match", page.headers()["etag"].clone()).call()?;
     assert_eq!(again.status(), 304);
+    let policy = "content-security-policy";
+    assert_eq!(again.headers()[policy], page.headers()[policy], "the kept copy would lose what it may do");
     assert_eq!(server.get("/nothing")?.0, 404);
     assert_eq!(server.get("/../Cargo.toml")?.0, 404);
     Ok(())

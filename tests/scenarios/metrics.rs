@@ -62,6 +62,11 @@ async fn every_frame_is_told_by_mode_outcome_and_stage() -> Result<()> {
     for (name, value) in counts {
         assert_eq!(scrape.value(name)?, value, "{name}");
     }
+    let told: Vec<_> = scrape.0.lines().filter(|line| line.starts_with("# HELP ")).collect();
+    let twice = told
+        .iter()
+        .find(|help| told.iter().filter(|other| other.split(' ').nth(2) == help.split(' ').nth(2)).count() > 1);
+    assert_eq!(twice, None, "a metric is told once");
     let stages = [
         "browser.capture",
         "browser.encode",

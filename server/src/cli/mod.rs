@@ -16,6 +16,7 @@ mod progress;
 mod remote;
 mod segment;
 mod serve;
+mod supervisor;
 mod trace;
 mod verify;
 mod worker;

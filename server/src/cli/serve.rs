@@ -9,6 +9,7 @@ use std::{
 use clap::Args;
 use tokio::{
     net::TcpListener,
+    runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, watch},
 };
@@ -16,6 +17,7 @@ use tokio::{
 use super::{
     CliResult, Failure,
     places::{PlaceArguments, ProfileArguments},
+    supervisor,
 };
 use crate::{
     admission::Queue,
@@ -25,7 +27,7 @@ use crate::{
     plugin_host::bound_arenas,
     reload::{Reloader, Reloads, Trigger},
     session::{Phase, Service},
-    telemetry::{self, Telemetry},
+    telemetry::{self, Pulse, Telemetry},
 };
 
 /// A collector has so long to take the last traces of a server that stops.
@@ -54,6 +56,7 @@ impl Serve {
         layers.overrides.extend(self.listen.map(|listen| format!("server.listen={listen}")));
         let profile = load(&layers).map_err(Failure::wrong_usage)?.profile;
         telemetry::start_log(&profile.telemetry.log, profile.telemetry.log_format).map_err(Failure::wrong_usage)?;
+        telemetry::report_into(&profile.telemetry.crash_folder);
         let places = self.places.places()?;
         let threads = io_threads(profile.server.io_threads);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
@@ -75,9 +78,12 @@ fn io_threads(wanted: u32) -> usize {
 
 async fn serve(layers: Layers, profile: &Profile, places: Places) -> CliResult {
     let (start, listen) = (Instant::now(), profile.server.listen);
-    let listener = TcpListener::bind(listen).await.map_err(|error| {
-        Failure::does_not_hold(format!("can't listen on {listen}: {error}; name another address with --listen"))
-    })?;
+    let listener = match supervisor::socket()? {
+        Some(listener) => TcpListener::from_std(listener).map_err(Failure::does_not_hold)?,
+        None => TcpListener::bind(listen).await.map_err(|error| {
+            Failure::does_not_hold(format!("can't listen on {listen}: {error}; name another address with --listen"))
+        })?,
+    };
     let address = listener.local_addr().unwrap_or(listen);
     warn_of_the_open(address, profile);
     let tls = Tls::of(&profile.server.tls).map_err(Failure::wrong_usage)?;
@@ -94,13 +100,16 @@ async fn serve(layers: Layers, profile: &Profile, places: Places) -> CliResult {
     reload_on_its_own_thread(reloader)?;
     reload_at_hangup(reloads.clone())?;
     let (queue, stop_wanted) = (Queue::default(), Notify::new());
-    let service = Arc::new(Service { reloads, registry, telemetry, queue, phase, stop_wanted });
+    let pulse = Pulse::feel(Handle::current(), supervisor::alive)
+        .map_err(|error| Failure::does_not_hold(format!("no thread for the pulse: {error}")))?;
+    let service = Arc::new(Service { reloads, registry, telemetry, queue, pulse, phase, stop_wanted });
     tokio::spawn(announce(Arc::clone(&service), format!("{scheme}://{address}"), start));
     let server = tokio::spawn(http::serve(listener, tls, Arc::clone(&service)));
     tokio::select! {
         () = stopping => {}
         () = service.stop_wanted.notified() => {}
     }
+    supervisor::stopping();
     leave(&service, &turn).await;
     tracing::info!("Stopping: frames in flight are finished");
     turn.send_replace(Phase::Stopping);
@@ -181,10 +190,12 @@ async fn announce(service: Arc<Service>, url: String, start: Instant) {
     match mode.ready().await {
         Ok(_model) => {
             println!("Segue is ready at {url}");
+            supervisor::ready(&format!("serves at {url}"));
             tracing::info!(url, after_millis = start.elapsed().as_millis(), "Ready");
         }
         Err(_told_already) => {
-            println!("Segue listens at {url}, but its default mode {:?} is unavailable", mode.name)
+            println!("Segue listens at {url}, but its default mode {:?} is unavailable", mode.name);
+            supervisor::ready(&format!("listens at {url}; mode {:?} is unavailable", mode.name));
         }
     }
 }

@@ -10,7 +10,13 @@ use uuid::Uuid;
 use super::{Profile, origins::Origins};
 
 /// These are read once, at the start.
-const FIXED: [&str; 4] = ["server.listen", "server.io_threads", "server.tls.certificate_file", "server.tls.key_file"];
+const FIXED: [&str; 5] = [
+    "server.listen",
+    "server.io_threads",
+    "server.tls.certificate_file",
+    "server.tls.key_file",
+    "telemetry.crash_folder",
+];
 
 /// These are shown by a fingerprint.
 const SECRET: [&str; 1] = ["security.admin_token"];

@@ -348,6 +348,11 @@ pub struct TelemetrySettings {
     /// How they are written.
     #[garde(skip)]
     pub log_format: LogFormat,
+    /// The folder in whose `crashes` crash reports are written; empty: the one that systemd gives the service, or the
+    /// user's own for the state of programs. Can't change while the server runs.
+    #[serde(default)]
+    #[garde(skip)]
+    pub crash_folder: String,
     /// What is recorded of frames, and kept.
     #[garde(dive)]
     pub traces: TraceSettings,

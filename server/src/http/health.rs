@@ -13,8 +13,12 @@ use crate::{
     telemetry::{MetricsFormat, ModeNow, Now},
 };
 
-pub(super) async fn alive() -> &'static str {
-    "alive\n"
+/// Alive means: the server's threads still do something. When none of them does, not even this is answered.
+pub(super) async fn alive(State(app): State<App>) -> (StatusCode, &'static str) {
+    match app.service.pulse.is_stuck() {
+        false => (StatusCode::OK, "alive\n"),
+        true => (StatusCode::SERVICE_UNAVAILABLE, "stuck\n"),
+    }
 }
 
 /// Ready means: the default mode serves, and the server is not stopping.
@@ -125,7 +129,6 @@ fn mode_now(mode: &Mode, state: Option<&'static str>) -> ModeNow {
         build: mode.told().map(|(_, build)| build.clone()).unwrap_or_default(),
         instances: loaded.as_ref().map_or(0, |model| model.instance_count),
         waiting: loaded.as_ref().map_or(0, |model| model.waiting()),
-        queue_age: loaded.as_ref().map(|model| model.queue_age()).unwrap_or_default(),
         workers: loaded.map(|model| model.workers()).unwrap_or_default(),
     }
 }

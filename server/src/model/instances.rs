@@ -2,7 +2,6 @@
 
 use std::{
     any::Any,
-    collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -19,7 +18,7 @@ use super::{Mode, health::Health, loader::IsWanted};
 use crate::{
     copies::PrivateCopy,
     plugin_host::{Build, Instance, InstanceError, InstanceInfo, ModelSpec, give_back_memory},
-    telemetry::{CONTROL, Mark, MarkKind, Telemetry, with_trace_id},
+    telemetry::{CONTROL, Mark, MarkKind, Telemetry, crashed, with_trace_id},
 };
 
 /// A model that is loaded and warmed up: its instances, and what it says of itself.
@@ -37,8 +36,8 @@ pub struct LoadedModel {
     _weights: Option<Arc<PrivateCopy>>,
     free: Mutex<Vec<Idle>>,
     permits: Arc<Semaphore>,
-    /// Since when frames wait for an instance, the oldest first.
-    waiting: Mutex<VecDeque<Instant>>,
+    /// How many frames wait for an instance.
+    waiting: AtomicU32,
     /// How long a frame has an instance, about, in microseconds.
     usual_micros: AtomicU32,
     health: Mutex<Health>,
@@ -121,7 +120,7 @@ impl LoadedModel {
             instance_count: count,
             missing: Missing::default(),
             permits: Arc::new(Semaphore::new(count)),
-            waiting: Mutex::default(),
+            waiting: AtomicU32::new(0),
             usual_micros: AtomicU32::new(0),
             free: Mutex::new(instances.into_iter().map(|instance| (instance, Belongings::default())).collect()),
             health: Mutex::default(),
@@ -147,12 +146,7 @@ impl LoadedModel {
 
     /// How many frames wait for an instance.
     pub fn waiting(&self) -> u32 {
-        lock(&self.waiting).len() as u32
-    }
-
-    /// How long the one has waited that waits longest.
-    pub fn queue_age(&self) -> Duration {
-        lock(&self.waiting).front().map(Instant::elapsed).unwrap_or_default()
+        self.waiting.load(Ordering::Acquire)
     }
 
     /// How long a frame has an instance, as the last ones had it; nothing before the first.
@@ -215,26 +209,19 @@ impl LoadedModel {
 
 /// A frame waits for an instance, until this is dropped.
 struct Waiting<'a> {
-    all: &'a Mutex<VecDeque<Instant>>,
-    since: Instant,
+    all: &'a AtomicU32,
     others: u32,
 }
 
 impl<'a> Waiting<'a> {
-    fn behind_others(all: &'a Mutex<VecDeque<Instant>>) -> Self {
-        let mut waiting = lock(all);
-        let (since, others) = (Instant::now(), waiting.len() as u32);
-        waiting.push_back(since);
-        Self { all, since, others }
+    fn behind_others(all: &'a AtomicU32) -> Self {
+        Self { all, others: all.fetch_add(1, Ordering::AcqRel) }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut waiting = lock(self.all);
-        if let Some(place) = waiting.iter().position(|since| *since == self.since) {
-            waiting.remove(place);
-        }
+        self.all.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -338,6 +325,8 @@ impl Lease {
 
     fn crashed(&self, error: &InstanceError) {
         tracing::warn!(model = self.model.spec.name, %error, "An instance crashed");
+        let (model, build, mode) = (&self.model.spec.name, &self.model.build, &self.mode);
+        crashed("instance", &format!("{error}\nmodel: {model}\nmode: {mode}\nplugin's SHA-256: {build}"));
         if let Some(telemetry) = self.model.telemetry() {
             let modes = vec![self.mode.to_string()];
             telemetry.mark(Mark::now(

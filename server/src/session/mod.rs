@@ -37,7 +37,7 @@ use crate::{
     model::{InstanceInfo, Mode, Registry},
     pipeline::{FrameError, Look, View, Wanted},
     reload::{Configuration, Reloads},
-    telemetry::{FrameTrace, Outcome, SessionRecorder, Telemetry},
+    telemetry::{FrameTrace, Outcome, Pulse, SessionRecorder, Telemetry},
 };
 
 /// How many text messages wait for a client that reads slowly.
@@ -53,6 +53,8 @@ pub struct Service {
     pub telemetry: Arc<Telemetry>,
     /// Where the frames of all sessions wait.
     pub queue: Queue,
+    /// Whether it lives.
+    pub pulse: Arc<Pulse>,
     /// How far it is on its way to its end.
     pub phase: watch::Receiver<Phase>,
     /// Told when somebody who may wants the server to stop.

@@ -4,6 +4,7 @@
 //! frame's path allocates here.
 
 mod clock;
+mod crashes;
 mod diagnosis;
 mod export;
 mod log;
@@ -11,6 +12,7 @@ mod marks;
 mod metrics;
 mod pictures;
 mod policy;
+mod pulse;
 mod record;
 mod recorder;
 mod stage;
@@ -21,10 +23,12 @@ use std::{
     time::Duration,
 };
 
+pub use crashes::{crashed, report_into};
 pub use diagnosis::{Cause, Diagnosis, Usual, Why, millis};
 pub use log::{CONTROL, start_log, start_worker_log, with_trace_id};
 pub use marks::{Mark, MarkKind};
 pub use metrics::{Metrics, MetricsFormat, ModeNow, Now};
+pub use pulse::Pulse;
 pub use record::{
     ABANDONED, BACKEND_FAILED, ClientTimes, FrameRecord, Kept, Measures, Outcome, PaintTimes, ServedBy, Slot, Span,
     Spans,

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     fmt,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use prometheus_client::{
@@ -41,8 +41,6 @@ pub struct ModeNow {
     pub instances: usize,
     /// How many frames wait for one of them.
     pub waiting: u32,
-    /// How long the one has waited that waits longest.
-    pub queue_age: Duration,
     /// Its worker processes.
     pub workers: Vec<u32>,
 }
@@ -76,9 +74,6 @@ impl Now {
         let waiting = in_force().map(|mode| (of(mode), i64::from(mode.waiting)));
         let help = "Frames that wait for an instance; modes that share a model tell the same";
         gauges(encoder, ("frames_waiting", help, None), waiting)?;
-        let ages = in_force().map(|mode| (of(mode), mode.queue_age.as_secs_f64()));
-        let help = "How long the frame has waited for an instance that waits longest";
-        gauges(encoder, ("queue_age", help, Some(&Unit::Seconds)), ages)?;
         let target = f64::from(self.slow_micros) / 1e6;
         let help = "A frame that takes as long is slow: telemetry.traces.slow_millis";
         gauges(encoder, ("frame_latency_target", help, Some(&Unit::Seconds)), std::iter::once((Vec::new(), target)))?;
