@@ -1,6 +1,6 @@
 //! Who is let in: tokens of clients, TLS, and what a proxy says of an address.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, process::Output, sync::Arc};
 
 use anyhow::{Context, Result, ensure};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -134,18 +134,39 @@ async fn is_believed(address: &str, certificate: &CertificateDer<'static>) -> Re
     Ok(TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost")?, stream).await.is_ok())
 }
 
-fn serve_tls(folder: &Path) -> Result<Server> {
+fn serve_tls(folder: &Path, arguments: &[&str]) -> Result<Server> {
     let set = |key: &str, file: &str| format!("server.tls.{key}=\"{}\"", folder.join(file).display());
-    let arguments = [set("certificate_file", "certificate.pem"), set("key_file", "key.pem")];
-    let command = &mut segue(&["serve", "--listen", "127.0.0.1:0", "--set", &arguments[0], "--set", &arguments[1]]);
-    Server::start_command(command)
+    let tls = [set("certificate_file", "certificate.pem"), set("key_file", "key.pem")];
+    Server::start(&[&["--set", &tls[0], "--set", &tls[1]], arguments].concat())
+}
+
+#[test]
+fn the_command_line_comes_in_by_its_token_over_tls() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    certify(folder.path())?;
+    let tokens = format!("security.client_tokens.lab=\"{TOKEN}\"");
+    let server = serve_tls(folder.path(), &["--set", &tokens])?;
+    let url = server.url("").replace("http://127.0.0.1", "https://localhost");
+    let call = |arguments: &[&str]| -> Result<Output> {
+        let mut command = segue(&[arguments, &["--url", &url]].concat());
+        Ok(command.env("SSL_CERT_FILE", folder.path().join("certificate.pem")).output()?)
+    };
+    let refused = call(&["profile", "show"])?;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && said.contains("a client's token: name one with --token"), "{said}");
+    for arguments in [&["profile", "show"][..], &["trace"], &["bench", "--seconds", "1", "--json"]] {
+        let output = call(&[arguments, &["--token", TOKEN]].concat())?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.stdout.is_empty(), "{arguments:?}: {said}");
+    }
+    Ok(())
 }
 
 #[tokio::test]
 async fn a_new_certificate_is_in_force_without_a_restart_and_a_broken_one_is_not() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let first = certify(folder.path())?;
-    let server = serve_tls(folder.path())?;
+    let server = serve_tls(folder.path(), &[])?;
     assert!(is_believed(server.address(), &first).await?);
     let second = certify(folder.path())?;
     server.log_until("New certificate in force")?;
@@ -162,7 +183,7 @@ fn tls_that_can_not_be_is_refused_at_the_start_with_the_key() -> Result<()> {
     let folder = tempfile::tempdir()?;
     certify(folder.path())?;
     fs::write(folder.path().join("key.pem"), "no key")?;
-    let refused = serve_tls(folder.path()).err().context("it serves")?.to_string();
+    let refused = serve_tls(folder.path(), &[]).err().context("it serves")?.to_string();
     ensure!(refused.contains("server.tls.key_file"), "{refused}");
     let mut half = segue(&["serve", "--listen", "127.0.0.1:0", "--set", "server.tls.key_file=\"key.pem\""]);
     let output = half.output()?;

@@ -1,6 +1,10 @@
 //! `segue bench`: a load on a running server, and its verdict.
 
-use std::process::Output;
+use std::{
+    process::{Output, Stdio},
+    thread::sleep,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use segue_tests::{Lab, Server, built, gradient_jpeg, segue};
@@ -79,7 +83,44 @@ fn a_load_that_can_not_be_is_refused_with_the_mend() -> Result<()> {
     let nobody = segue(&["bench", "--url", "http://127.0.0.1:9"]).output()?;
     let said = String::from_utf8_lossy(&nobody.stderr).into_owned();
     assert!(nobody.status.code() == Some(1) && said.contains("is a server running there?"), "{said}");
-    let tls = segue(&["bench", "--url", "https://127.0.0.1:9"]).output()?;
-    assert_eq!(tls.status.code(), Some(2));
+    Ok(())
+}
+
+#[test]
+fn whoever_else_is_there_is_counted_and_costs_nobody_a_frame() -> Result<()> {
+    let server = lab()?.serve()?;
+    let crowd = "--idle 5 --slow-readers 1 --greedy 1 --hostile 12 --connects 300";
+    let output = bench(&server, &[&["--clients", "2", "--fps", "10", "--json"][..], &words(crowd)].concat())?;
+    let figures = figures(&output)?;
+    let (frames, crowd) = (&figures["frames"], &figures["crowd"]);
+    assert_eq!((&frames["sent"], &frames["dropped"]), (&frames["answered"], &0.into()), "{figures}");
+    assert!(crowd["attacks"].as_u64() >= Some(12) && crowd["visits"].as_u64() >= Some(10), "{figures}");
+    assert_eq!(crowd["failed_visits"], 0, "{figures}");
+    assert!(figures["idle_session_bytes"].as_f64() < Some(1e6), "{figures}");
+    Ok(())
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split(' ').collect()
+}
+
+#[test]
+fn clients_are_back_within_two_seconds_when_the_server_is_killed_and_started_again() -> Result<()> {
+    let lab = lab()?;
+    let server = lab.serve()?;
+    let address = server.address().to_owned();
+    let arguments = ["bench", "--url", &server.url(""), "--clients", "8", "--seconds", "4", "--reconnect", "--json"];
+    let load = segue(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    sleep(Duration::from_millis(2500));
+    server.signal("KILL")?;
+    server.wait()?;
+    let _again = Server::start_command(segue(&["serve", "--listen", &address]).args(lab.places()))?;
+    let figures = figures(&load.wait_with_output()?)?;
+    let (frames, back) = (&figures["frames"], &figures["back_millis"]);
+    let count = |name: &str| frames[name].as_u64().unwrap_or_default();
+    assert!(back["max"].as_f64().is_some_and(|millis| millis < 2000.0), "{figures}");
+    assert_eq!(count("sent"), count("answered") + count("dropped") + count("lost"), "{figures}");
+    // Those that were on their way, and no more.
+    assert!(count("lost") <= 8 * 3, "{figures}");
     Ok(())
 }

@@ -3,11 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{
-    CliResult, Failure,
-    places::ProfileSource,
-    remote::{self, RemoteArguments},
-};
+use super::{CliResult, Failure, places::ProfileSource, remote::RemoteArguments};
 use crate::config::{Change, changes, load, schema};
 
 /// Arguments of `segue profile`.
@@ -34,6 +30,9 @@ enum Command {
         /// Show what is in force in the running server at this address instead
         #[arg(long, value_name = "URL", conflicts_with_all = ["name", "overrides"])]
         url: Option<String>,
+        /// A token that the running server knows
+        #[arg(long, value_name = "TOKEN", env = "SEGUE_ADMIN_TOKEN", hide_env_values = true)]
+        token: Option<String>,
     },
     /// Show the keys in which two profiles differ
     Diff {
@@ -60,8 +59,11 @@ impl ProfileCommand {
     pub(super) fn run(self) -> CliResult {
         match &self.command {
             None => self.show(None),
-            Some(Command::Show { url: Some(url), .. }) => self.print_keys(&remote::get(url, "/v1/profile")?),
-            Some(Command::Show { name, url: None }) => self.show(name.clone()),
+            Some(Command::Show { url: Some(url), token, .. }) => {
+                let remote = RemoteArguments { url: url.clone(), token: token.clone() };
+                self.print_keys(&remote.get("/v1/profile")?)
+            }
+            Some(Command::Show { name, url: None, .. }) => self.show(name.clone()),
             Some(Command::Diff { left, right }) => self.diff(left, right),
             Some(Command::List) => self.list(),
             Some(Command::Use { name, remote }) => self.switch(name, remote),

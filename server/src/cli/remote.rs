@@ -7,6 +7,7 @@ use serde_json::Value;
 use ureq::{
     Body,
     http::{Response, StatusCode},
+    tls::{RootCerts, TlsConfig},
 };
 
 use super::Failure;
@@ -20,17 +21,40 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const LARGEST_ANSWER_LEN_BYTES: u64 = 256 << 20;
 
 /// Which server.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct RemoteArguments {
     /// Address of the running server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", env = "SEGUE_URL")]
     pub(super) url: String,
-    /// The admin token: `security.admin_token` of its profile
+    /// A token that it knows: `security.admin_token` of its profile, or one of a client where that is enough
     #[arg(long, value_name = "TOKEN", env = "SEGUE_ADMIN_TOKEN", hide_env_values = true)]
     pub(super) token: Option<String>,
 }
 
 impl RemoteArguments {
+    /// What the server answers at `path`.
+    pub(super) fn get(&self, path: &str) -> Result<Value, Failure> {
+        let url = address(&self.url, path);
+        answer(&url, self.ask(&url))
+    }
+
+    /// The text that the server answers at `path`.
+    pub(super) fn text(&self, path: &str) -> Result<String, Failure> {
+        let url = address(&self.url, path);
+        match read(&url, self.ask(&url))? {
+            (status, text) if status.is_success() => Ok(text),
+            (status, text) => Err(refused(&url, status, &text)),
+        }
+    }
+
+    fn ask(&self, url: &str) -> Answer {
+        let question = agent().get(url);
+        match &self.token {
+            None => question.call(),
+            Some(token) => question.header("authorization", format!("Bearer {token}")).call(),
+        }
+    }
+
     /// Posts `body` to an admin path; the answer of a server that did what was asked for.
     pub(super) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         let Some(token) = &self.token else {
@@ -41,24 +65,10 @@ impl RemoteArguments {
     }
 }
 
-/// What the server at `url` answers at `path`.
-pub(super) fn get(url: &str, path: &str) -> Result<Value, Failure> {
-    let url = address(url, path);
-    answer(&url, agent().get(&url).call())
-}
-
-/// The text that the server at `url` answers at `path`.
-pub(super) fn text(url: &str, path: &str) -> Result<String, Failure> {
-    let url = address(url, path);
-    match read(&url, agent().get(&url).call())? {
-        (status, text) if status.is_success() => Ok(text),
-        (status, text) => Err(refused(&url, status, &text)),
-    }
-}
-
 fn agent() -> ureq::Agent {
-    // No proxy: the admin token is for the server alone.
-    let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None);
+    // No proxy: tokens are for the server alone. Whom this machine trusts may vouch for it, such as the lab's own authority.
+    let trust = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+    let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).tls_config(trust);
     config.timeout_global(Some(PATIENCE)).build().into()
 }
 
@@ -71,6 +81,10 @@ fn answer(url: &str, answer: Answer) -> Result<Value, Failure> {
     let (status, text) = read(url, answer)?;
     match serde_json::from_str::<Value>(&text) {
         Ok(document) if status.is_success() => Ok(document),
+        Ok(document) if status == StatusCode::UNAUTHORIZED => {
+            let refusal = document["message"].as_str().unwrap_or(&text);
+            Err(Failure::does_not_hold(format!("{refusal}: name one with --token")))
+        }
         Ok(document) => Err(Failure::does_not_hold(document["message"].as_str().unwrap_or(&text))),
         Err(_no_json) => Err(refused(url, status, &text)),
     }

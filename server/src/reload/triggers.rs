@@ -16,8 +16,9 @@ use crate::{
 /// A file that is gone or empty for so long is meant to be: an editor that replaces it takes less.
 const MISSING_FOR: Duration = Duration::from_millis(500);
 
-/// One that is empty without an event that finished it may be on its way: on a busy disk it takes seconds to cut a large file.
-const EMPTY_FOR: Duration = Duration::from_secs(10);
+/// One that is empty without an event that finished it is on its way: a busy disk has kept a save waiting for ten seconds
+/// between the cut and the first byte.
+const EMPTY_FOR: Duration = Duration::from_secs(60);
 
 /// Whoever writes for longer than that is not waited for; the next event or look will tell.
 pub(super) const PEACE_WITHIN: Duration = Duration::from_secs(1);

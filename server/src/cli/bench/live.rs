@@ -9,7 +9,7 @@ use tokio::{
     net::TcpStream,
     process::{Child, Command},
     sync::watch,
-    time::{Instant, Interval, MissedTickBehavior, interval, timeout},
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
@@ -29,11 +29,21 @@ const START_PATIENCE: Duration = Duration::from_secs(120);
 /// How long answers may take to come in once no more frames are sent.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
+/// From one look for a server that went away to the next.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
+
 /// How often a client compares clocks, as the page does.
 const CLOCK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How much of what clients hear may wait for the benchmark.
 pub(super) const WAITING: usize = 1 << 16;
+
+/// The address of a server's socket, and the token that it wants.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) socket: String,
+    pub(super) token: Option<String>,
+}
 
 /// A server process; killed when it is dropped.
 pub(super) struct Server {
@@ -44,9 +54,9 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// The address of its socket.
-    pub(super) fn socket(&self) -> String {
-        format!("ws://{}/ws", self.address)
+    /// Its socket.
+    pub(super) fn target(&self) -> Target {
+        Target { socket: format!("ws://{}/ws", self.address), token: None }
     }
 
     /// Starts this program as a server of the profile `name` in `profiles`, on the models and plugins of `places`.
@@ -92,11 +102,13 @@ pub(super) struct Frames {
     pub(super) sent: u64,
     pub(super) answered: u64,
     pub(super) dropped: u64,
+    /// In flight when their session ended.
+    pub(super) lost: u64,
 }
 
 impl Frames {
     fn in_flight(&self) -> u64 {
-        self.sent - self.answered - self.dropped
+        self.sent - self.answered - self.dropped - self.lost
     }
 }
 
@@ -105,6 +117,7 @@ impl std::ops::AddAssign for Frames {
         self.sent += other.sent;
         self.answered += other.answered;
         self.dropped += other.dropped;
+        self.lost += other.lost;
     }
 }
 
@@ -118,6 +131,8 @@ pub(super) enum Heard {
     Result(Answer),
     /// It got a text.
     Text(Value),
+    /// It lost the server, and found it again after so long.
+    Back(Duration),
 }
 
 /// What a result says of itself.
@@ -144,34 +159,80 @@ impl Answer {
 
 /// A client whose frames flow.
 pub(super) struct Client {
-    /// The address of the server's socket.
-    pub(super) socket: String,
+    /// Where to.
+    pub(super) target: Target,
     /// The pictures that it sends, again and again.
     pub(super) pictures: Arc<[Vec<u8>]>,
     /// From one frame to the next, as far as the server's limits allow; zero: the next when the last is answered.
     pub(super) pace: Duration,
     /// The mode that it asks for; the server's default mode when it does not.
     pub(super) mode: Option<String>,
+    /// It sends no more at once than the server's limits allow.
+    pub(super) keeps_limits: bool,
+    /// It looks for a server that went away until it is back.
+    pub(super) comes_back: bool,
 }
 
 impl Client {
+    /// As the page is one.
+    pub(super) fn polite(target: Target, pictures: Arc<[Vec<u8>]>, pace: Duration, mode: Option<String>) -> Self {
+        Self { target, pictures, pace, mode, keeps_limits: true, comes_back: false }
+    }
+
     /// Sends frames until `stop` turns true, and tells `hear` of all that happens.
     pub(super) async fn run(
         self,
         mut stop: watch::Receiver<bool>,
         mut hear: impl FnMut(Heard),
     ) -> Result<Frames, Failure> {
-        let mut socket = connect(&self.socket).await?;
+        let mut socket = self.begin().await?;
+        let mut frames = Frames::default();
+        loop {
+            let ended = self.stream(&mut socket, &mut frames, &mut stop, &mut hear).await;
+            match ended {
+                Ok(()) => return Ok(frames),
+                Err(failure) if !self.comes_back => return Err(failure),
+                Err(_gone) => frames.lost += frames.in_flight(),
+            }
+            let gone = Instant::now();
+            socket = loop {
+                match self.begin().await {
+                    Ok(socket) => break socket,
+                    Err(_still_gone) if *stop.borrow() => return Ok(frames),
+                    Err(_still_gone) => sleep(RETRY_INTERVAL).await,
+                }
+            };
+            hear(Heard::Back(gone.elapsed()));
+        }
+    }
+
+    async fn begin(&self) -> Result<Socket, Failure> {
+        let mut socket = connect(&self.target).await?;
         if let Some(mode) = &self.mode {
             say(&mut socket, &json!({"type": "mode", "mode": mode})).await?;
         }
-        let (mut frames, started) = (Frames::default(), Instant::now());
+        Ok(socket)
+    }
+
+    /// A session, until `stop` turns true and the last frames are answered.
+    async fn stream(
+        &self,
+        socket: &mut Socket,
+        frames: &mut Frames,
+        stop: &mut watch::Receiver<bool>,
+        hear: &mut impl FnMut(Heard),
+    ) -> Result<(), Failure> {
+        let started = Instant::now();
         let mut ticks = (!self.pace.is_zero()).then(|| every(self.pace));
         let mut clock = every(CLOCK_INTERVAL);
         let (mut deadline, mut max_in_flight) = (None, 0);
         while deadline.is_none() || frames.in_flight() > 0 {
             // Without a pace a second one would only take the place of the first, as long as that waits.
-            let most = if ticks.is_some() { max_in_flight } else { max_in_flight.min(1) };
+            let most = match (self.keeps_limits, ticks.is_some()) {
+                (false, true) => u64::MAX,
+                (_, true) => max_in_flight,
+                (_, false) => max_in_flight.min(1),
+            };
             let has_room = frames.in_flight() < most;
             let message = tokio::select! {
                 () = next(&mut ticks), if deadline.is_none() && (has_room || ticks.is_some()) => {
@@ -188,10 +249,10 @@ impl Client {
                 }
                 _ = clock.tick(), if deadline.is_none() => {
                     let sent = started.elapsed().as_micros() as u64;
-                    say(&mut socket, &json!({"type": "clock", "sent": sent})).await?;
+                    say(socket, &json!({"type": "clock", "sent": sent})).await?;
                     continue;
                 }
-                () = stopped(&mut stop), if deadline.is_none() => {
+                () = stopped(stop), if deadline.is_none() => {
                     deadline = Some(Instant::now() + LAST_ANSWERS);
                     continue;
                 }
@@ -224,17 +285,21 @@ impl Client {
                 None => return Err(Failure::does_not_hold("the server closed a session")),
             }
         }
-        Ok(frames)
+        Ok(())
     }
 }
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-async fn connect(address: &str) -> Result<Socket, Failure> {
+pub(super) async fn connect(target: &Target) -> Result<Socket, Failure> {
+    let address = &target.socket;
     let unreachable = |error: &dyn std::fmt::Display| {
         Failure::does_not_hold(format!("{address}: {error}; is a server running there? Name it with --url"))
     };
-    let request = ClientRequestBuilder::new(address.parse().map_err(|error| unreachable(&error))?);
+    let mut request = ClientRequestBuilder::new(address.parse().map_err(|error| unreachable(&error))?);
+    if let Some(token) = &target.token {
+        request = request.with_header("authorization", format!("Bearer {token}"));
+    }
     let (socket, _) =
         connect_async(request.with_sub_protocol(SUBPROTOCOL)).await.map_err(|error| unreachable(&error))?;
     Ok(socket)
@@ -244,16 +309,21 @@ async fn say(socket: &mut Socket, text: &Value) -> Result<(), Failure> {
     socket.send(Message::Text(text.to_string().into())).await.map_err(Failure::does_not_hold)
 }
 
-/// The first message of the server at `address`.
-pub(super) async fn hello(address: &str) -> Result<Value, Failure> {
-    let mut socket = connect(address).await?;
+/// The first message of a server.
+pub(super) async fn hello(target: &Target) -> Result<Value, Failure> {
+    let mut socket = connect(target).await?;
     let hello = timeout(START_PATIENCE, socket.next()).await.ok().flatten();
     let Some(Ok(Message::Text(hello))) = hello else {
-        return Err(Failure::does_not_hold(format!("{address} does not say hello")));
+        return Err(Failure::does_not_hold(format!("{} does not say hello", target.socket)));
     };
     // The server is not told why we leave.
     let _ = socket.close(None).await;
     serde_json::from_str(&hello).map_err(Failure::does_not_hold)
+}
+
+/// Waits for a message, whatever it says; false when the session is over.
+pub(super) async fn answered(socket: &mut Socket) -> bool {
+    matches!(socket.next().await, Some(Ok(_)))
 }
 
 fn every(period: Duration) -> Interval {
@@ -274,7 +344,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-fn frame(number: u64, jpeg: &[u8]) -> Message {
+pub(super) fn frame(number: u64, jpeg: &[u8]) -> Message {
     let mut message = vec![0; FRAME_HEADER_LEN_BYTES];
     message[..2].copy_from_slice(&[1, 1]);
     message[4..8].copy_from_slice(&(number as u32).to_le_bytes());

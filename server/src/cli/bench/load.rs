@@ -16,11 +16,12 @@ use tokio::{
 };
 
 use super::{
-    live::{Client, Frames, Heard, hello, test_picture},
-    verdict::{Load as Figures, Memory},
+    crowd::{Crowd, Surroundings, Told},
+    figures::{Load as Figures, Usage},
+    live::{Client, Frames, Heard, Target, hello, test_picture},
 };
 use crate::{
-    cli::{CliResult, Failure, clip::Clip, progress, remote},
+    cli::{CliResult, Failure, clip::Clip, progress, remote::RemoteArguments},
     file,
     pipeline::JpegEncoder,
 };
@@ -40,9 +41,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// What is put on a server.
 #[derive(Debug, Args)]
 pub(super) struct Load {
-    /// Address of the running server
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", env = "SEGUE_URL")]
-    url: String,
+    #[command(flatten)]
+    remote: RemoteArguments,
     /// The mode that every client asks for; the server's default mode when not given
     #[arg(long, value_name = "MODE")]
     mode: Option<String>,
@@ -58,9 +58,17 @@ pub(super) struct Load {
     /// Frames a second of each client; what the server asks for when not given; with 0 each is sent when the last is answered
     #[arg(long, value_name = "F", value_parser = fps)]
     fps: Option<f64>,
+    /// Send frames when they are due, however many are on their way: what the server can't answer it has to drop
+    #[arg(long)]
+    open_loop: bool,
+    /// Clients that lose the server look for it until it is back, as the page does; how long that takes is told
+    #[arg(long)]
+    reconnect: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    crowd: Crowd,
 }
 
 fn fps(text: &str) -> Result<f64, String> {
@@ -76,22 +84,35 @@ impl Load {
     }
 
     async fn measure(&self) -> Result<Figures, Failure> {
-        let socket = socket_of(&self.url)?;
-        let hello = self.hello(&socket).await?;
+        let target = Target { socket: socket_of(&self.remote.url), token: self.remote.token.clone() };
+        let hello = self.hello(&target).await?;
         let limits = &hello["limits"];
         let pictures: Arc<[_]> = pictures(self.source.as_deref(), limits)?.into();
+        let interval = Duration::from_millis(limits["min_frame_interval_millis"].as_u64().unwrap_or_default().max(1));
         let pace = match self.fps {
-            None => Duration::from_millis(limits["min_frame_interval_millis"].as_u64().unwrap_or_default().max(1)),
+            None => interval,
             Some(0.0) => Duration::ZERO,
             Some(fps) => Duration::from_secs_f64(1.0 / fps),
         };
         let (stop, stopping) = watch::channel(false);
+        let around = Surroundings {
+            target: target.clone(),
+            pictures: Arc::clone(&pictures),
+            interval,
+            mode: self.mode.clone(),
+            stop: stopping.clone(),
+        };
+        let empty = self.usage().await?;
+        let sitting = self.crowd.sit_down(&around).await?;
+        let idle_session_bytes = self.idle_session_bytes(&empty).await?;
+        let mut crowd = self.crowd.begin(&around);
         let start = Instant::now();
         let first = start + WARM_UP;
         let clients: Vec<_> = (0..self.clients)
             .map(|number| {
-                let (socket, pictures) = (socket.clone(), Arc::clone(&pictures));
-                let client = Client { socket, pictures, pace, mode: self.mode.clone() };
+                let mut client = Client::polite(target.clone(), Arc::clone(&pictures), pace, self.mode.clone());
+                client.keeps_limits = !self.open_loop;
+                client.comes_back = self.reconnect;
                 let stopping = stopping.clone();
                 // Cameras do not keep time with each other.
                 let delay = pace.max(Duration::from_millis(10)).mul_f64(f64::from(number) / f64::from(self.clients));
@@ -103,35 +124,68 @@ impl Load {
                 })
             })
             .collect();
-        drop(stopping);
+        drop((around, stopping));
         sleep_until(first).await;
-        let before = self.metrics().await?;
+        let mut usage = vec![self.usage().await?];
         let bar = progress::bar(self.seconds as usize, self.json);
         for second in 1..=self.seconds {
             sleep_until(first + Duration::from_secs(second)).await;
             bar.inc(1);
+            // A server that is being started again has nothing to say.
+            usage.extend(self.usage().await);
         }
         bar.finish_and_clear();
-        let (measured, after) = (first.elapsed(), self.metrics().await?);
+        let measured = first.elapsed();
+        let (instances, deadline_millis) = (self.instances(&hello).await?, self.deadline_millis().await?);
         stop.send_replace(true);
+        drop(sitting);
+        let mut told = Told::default();
+        while let Some(of_one) = crowd.join_next().await {
+            told += of_one.map_err(Failure::does_not_hold)?;
+        }
         let (mut frames, mut all) = (Frames::default(), Vec::new());
         for client in clients {
             let (of_client, seen) = client.await.map_err(Failure::does_not_hold)??;
             frames += of_client;
             all.push(seen);
         }
-        let mode = self.mode.clone().unwrap_or_else(|| hello["mode"].as_str().unwrap_or_default().to_owned());
-        let instances = instances(&after, &mode);
-        let memory = [memory(&before), memory(&after)];
-        Ok(Figures { mode, pace, measured, frames, clients: all, memory, instances })
+        let mode = self.mode_of(&hello);
+        let crowd = (told, idle_session_bytes);
+        let is_open_loop = self.open_loop;
+        Ok(Figures {
+            mode,
+            pace,
+            is_open_loop,
+            measured,
+            frames,
+            clients: all,
+            crowd,
+            usage,
+            instances,
+            deadline_millis,
+        })
+    }
+
+    fn mode_of(&self, hello: &Value) -> String {
+        self.mode.clone().unwrap_or_else(|| hello["mode"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// What an idle session takes, once they all sit, beside an `empty` server.
+    async fn idle_session_bytes(&self, empty: &Usage) -> Result<Option<f64>, Failure> {
+        if self.crowd.idle == 0 {
+            return Ok(None);
+        }
+        sleep(WARM_UP).await;
+        let taken = self.usage().await?.server_bytes - empty.server_bytes;
+        Ok(Some(taken / f64::from(self.crowd.idle)))
     }
 
     /// The server's greeting, once the mode is there.
-    async fn hello(&self, socket: &str) -> Result<Value, Failure> {
+    async fn hello(&self, target: &Target) -> Result<Value, Failure> {
         loop {
-            let hello = hello(socket).await?;
+            let hello = hello(target).await?;
             let modes = hello["modes"].as_array().map_or(&[][..], |modes| modes);
-            let name = self.mode.as_deref().unwrap_or(hello["mode"].as_str().unwrap_or_default());
+            let name = self.mode_of(&hello);
             let Some(mode) = modes.iter().find(|mode| mode["name"] == *name) else {
                 let known: Vec<_> = modes.iter().filter_map(|mode| mode["name"].as_str()).collect();
                 return Err(Failure::wrong_usage(format!(
@@ -150,9 +204,38 @@ impl Load {
         }
     }
 
-    async fn metrics(&self) -> Result<String, Failure> {
-        let url = self.url.clone();
-        tokio::task::spawn_blocking(move || remote::text(&url, "/metrics")).await.map_err(Failure::does_not_hold)?
+    /// What the server and its workers hold now.
+    async fn usage(&self) -> Result<Usage, Failure> {
+        let metrics = self.ask(|remote| remote.text("/metrics")).await?;
+        let sum = |name: &str| of_metric(&metrics, name).map(|(_, value)| value).sum::<f64>();
+        Ok(Usage {
+            server_bytes: sum("segue_resident_memory_bytes"),
+            worker_bytes: sum("segue_worker_resident_memory_bytes"),
+            descriptors: sum("segue_open_descriptors"),
+        })
+    }
+
+    /// How many instances the mode has.
+    async fn instances(&self, hello: &Value) -> Result<f64, Failure> {
+        let metrics = self.ask(|remote| remote.text("/metrics")).await?;
+        let label = format!("mode=\"{}\"", self.mode_of(hello));
+        let mut all = of_metric(&metrics, "segue_instances");
+        Ok(all.find(|(labels, _)| labels.contains(&label)).map_or(1.0, |(_, of)| of))
+    }
+
+    /// No frame is answered later.
+    async fn deadline_millis(&self) -> Result<f64, Failure> {
+        let profile = self.ask(|remote| remote.get("/v1/profile")).await?;
+        let millis = profile["keys"]["limits.max_age_millis"]["value"].as_f64();
+        millis.ok_or_else(|| Failure::does_not_hold("the server's profile has no limits.max_age_millis"))
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&RemoteArguments) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let remote = self.remote.clone();
+        tokio::task::spawn_blocking(move || question(&remote)).await.map_err(Failure::does_not_hold)?
     }
 }
 
@@ -172,6 +255,8 @@ pub(super) struct Seen {
     /// How often there was a frame to send, and no room for it.
     pub(super) held_back: u64,
     pub(super) drops: BTreeMap<String, u64>,
+    /// How long the server was gone, each time.
+    pub(super) back_millis: Vec<f64>,
 }
 
 impl Seen {
@@ -188,6 +273,7 @@ impl Seen {
             result_len_bytes: Vec::new(),
             held_back: 0,
             drops: BTreeMap::new(),
+            back_millis: Vec::new(),
         }
     }
 
@@ -219,18 +305,22 @@ impl Seen {
                 }
                 _ => {}
             },
+            Heard::Back(gone) => {
+                self.back_millis.push(1e3 * gone.as_secs_f64());
+                // What was on its way is lost, and the pause is no gap between results.
+                self.sent.clear();
+                self.last_result = None;
+            }
             Heard::Sent { .. } | Heard::NoRoom | Heard::Text(_) => {}
         }
     }
 }
 
 /// The address of the socket of the server at `url`.
-fn socket_of(url: &str) -> Result<String, Failure> {
+fn socket_of(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-    match scheme {
-        "http" | "ws" => Ok(format!("ws://{}/ws", rest.trim_end_matches('/'))),
-        _ => Err(Failure::wrong_usage(format!("{url}: a load is put on a server by http://, not through {scheme}"))),
-    }
+    let scheme = if scheme == "https" { "wss" } else { "ws" };
+    format!("{scheme}://{}/ws", rest.trim_end_matches('/'))
 }
 
 /// The pictures of `source`, as the page would send them under `limits`.
@@ -264,18 +354,6 @@ fn shrunk(picture: RgbImage, side: u32) -> RgbImage {
     }
     let shrink = |length: u32| (u64::from(length) * u64::from(side) / u64::from(longest)).max(1) as u32;
     thumbnail(&picture, shrink(picture.width()), shrink(picture.height()))
-}
-
-/// What the server and its workers take, by its `metrics`.
-fn memory(metrics: &str) -> Memory {
-    let sum = |name: &str| of_metric(metrics, name).map(|(_, value)| value).sum::<f64>();
-    Memory { server_bytes: sum("segue_resident_memory_bytes"), worker_bytes: sum("segue_worker_resident_memory_bytes") }
-}
-
-/// How many instances the mode has, by the server's `metrics`.
-fn instances(metrics: &str, mode: &str) -> f64 {
-    let label = format!("mode=\"{mode}\"");
-    of_metric(metrics, "segue_instances").find(|(labels, _)| labels.contains(&label)).map_or(1.0, |(_, of)| of)
 }
 
 /// Labels and value of each line of the metric `name`.

@@ -76,7 +76,7 @@ impl Reload {
         let (limits, mut received) = mpsc::channel(WAITING);
         let pictures: Arc<[_]> = [test_picture(640, 360)?].into();
         let start = |_| {
-            let client = Client { socket: server.socket(), pictures: Arc::clone(&pictures), pace: PACE, mode: None };
+            let client = Client::polite(server.target(), Arc::clone(&pictures), PACE, None);
             let limits = limits.clone();
             tokio::spawn(client.run(stopping.clone(), move |heard| tell_limits(&limits, heard)))
         };

@@ -108,8 +108,7 @@ impl Swap {
         let pictures: Arc<[_]> = [test_picture(640, 360)?].into();
         let start = |number: u32| {
             let mode = modes[number as usize % modes.len()].clone();
-            let (socket, pictures) = (server.socket(), Arc::clone(&pictures));
-            let client = Client { socket, pictures, pace: PACE, mode: Some(mode.clone()) };
+            let client = Client::polite(server.target(), Arc::clone(&pictures), PACE, Some(mode.clone()));
             let (mut watcher, told) = (Watcher::of(mode), told.clone());
             tokio::spawn(client.run(stopping.clone(), move |heard| {
                 // Nobody listens any more once the benchmark ends.
@@ -241,7 +240,7 @@ impl Watcher {
                 self.learn(text["modes"].as_array()?);
                 None
             }
-            Heard::NoRoom => None,
+            Heard::NoRoom | Heard::Back(_) => None,
             Heard::Result(Answer { frame_id, mode_index, .. }) => {
                 let (now, sent) = (Instant::now(), self.sent.remove(&frame_id));
                 let gap = self.last_result.replace(now).map(|last| 1e3 * now.duration_since(last).as_secs_f64());

@@ -1,331 +1,185 @@
-//! What to make of a load: figures, and a list of what a live demonstration needs.
+//! What to make of a load's figures: a list of what a live demonstration needs, each with its mend.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::{
-    live::{Frames, quantile},
-    load::Seen,
+    figures::{Figures, Load, Usage},
+    live::Frames,
 };
-use crate::cli::{CliResult, Failure};
 
-/// What all clients saw.
-pub(super) struct Load {
-    pub(super) mode: String,
-    /// From one frame of a client to the next; zero: as soon as the last ones were answered.
-    pub(super) pace: Duration,
-    pub(super) measured: Duration,
-    /// The unmeasured time's, too.
-    pub(super) frames: Frames,
-    pub(super) clients: Vec<Seen>,
-    /// At the begin of the measured time, and at its end.
-    pub(super) memory: [Memory; 2],
-    /// Of the mode's model.
-    pub(super) instances: f64,
-}
-
-/// What the server and its workers hold.
-#[derive(Clone, Copy, Serialize)]
-pub(super) struct Memory {
-    pub(super) server_bytes: f64,
-    pub(super) worker_bytes: f64,
-}
-
-#[derive(Serialize)]
-struct Figures {
-    mode: String,
-    clients: usize,
-    seconds: f64,
-    frames: FrameCounts,
-    fps: f64,
-    fps_of_a_client: Spread,
-    latency_millis: Quantiles,
-    gap_millis: Quantiles,
-    clock_millis: Quantiles,
-    server_micros: ServerMicros,
-    frame_len_bytes: Quantiles,
-    result_len_bytes: Quantiles,
-    /// Both ways, of one client.
-    bytes_a_second: f64,
-    /// Of the frames that were due, those for which there was no room.
-    held_back_share: f64,
-    memory_before: Memory,
-    memory_after: Memory,
-    holds: bool,
-    verdict: Vec<Check>,
-}
-
-#[derive(Serialize)]
-struct FrameCounts {
-    sent: u64,
-    answered: u64,
-    dropped: u64,
-    reasons: std::collections::BTreeMap<String, u64>,
-}
-
-/// Over clients.
-#[derive(Serialize)]
-struct Spread {
-    min: f64,
-    mean: f64,
-    max: f64,
-}
-
-#[derive(Clone, Copy, Default, Serialize)]
-struct Quantiles {
-    p50: f64,
-    p95: f64,
-    p99: f64,
-    max: f64,
-}
-
-/// As results say it.
-#[derive(Serialize)]
-struct ServerMicros {
-    queue: Quantiles,
-    decode: Quantiles,
-    preprocess: Quantiles,
-    infer: Quantiles,
-    postprocess: Quantiles,
-    encode: Quantiles,
-    total: Quantiles,
-}
+/// A load of at least so long shows whether memory stays where it is, to the percent.
+const LONG: Duration = Duration::from_secs(600);
 
 /// One line of the verdict.
 #[derive(Serialize)]
-struct Check {
-    name: &'static str,
-    holds: bool,
-    measured: String,
-    wanted: String,
+pub(super) struct Check {
+    pub(super) name: &'static str,
+    pub(super) holds: bool,
+    pub(super) measured: String,
+    pub(super) wanted: String,
     /// What to do about it.
-    mend: &'static str,
+    pub(super) mend: &'static str,
 }
 
-impl Quantiles {
-    fn of(values: impl IntoIterator<Item = f64>) -> Self {
-        let mut values: Vec<f64> = values.into_iter().collect();
-        values.sort_by(f64::total_cmp);
-        let [p50, p95, p99, max] = [0.5, 0.95, 0.99, 1.0].map(|share| quantile(&values, share));
-        Self { p50, p95, p99, max }
-    }
+fn check(name: &'static str, holds: bool, measured: String, wanted: &str, mend: &'static str) -> Check {
+    Check { name, holds, measured, wanted: wanted.into(), mend }
 }
 
-impl ServerMicros {
-    fn of(clients: &[Seen]) -> Self {
-        let stage = |stage: usize| {
-            Quantiles::of(clients.iter().flat_map(|seen| &seen.stage_micros).map(|micros| f64::from(micros[stage])))
-        };
-        Self {
-            queue: stage(0),
-            decode: stage(1),
-            preprocess: stage(2),
-            infer: stage(3),
-            postprocess: stage(4),
-            encode: stage(5),
-            total: stage(6),
-        }
-    }
+fn millis(millis: f64) -> String {
+    format!("{millis:.1} ms")
 }
 
-impl Load {
-    /// Prints the figures; an error when the verdict does not hold.
-    pub(super) fn print(&self, json: bool) -> CliResult {
-        let figures = self.figures();
-        match json {
-            true => println!("{}", serde_json::to_string(&figures).map_err(Failure::does_not_hold)?),
-            false => figures.print(),
-        }
-        let failed: Vec<_> = figures.verdict.iter().filter(|check| !check.holds).map(|check| check.name).collect();
-        match failed[..] {
-            [] => Ok(()),
-            _ => Err(Failure::does_not_hold(format!("the verdict does not hold: {}", failed.join("; ")))),
-        }
-    }
-
-    fn figures(&self) -> Figures {
-        let seconds = self.measured.as_secs_f64();
-        let all = |of: fn(&Seen) -> &Vec<f64>| self.clients.iter().flat_map(move |seen| of(seen).iter().copied());
-        let fps: Vec<_> = self.clients.iter().map(|seen| seen.latency_millis.len() as f64 / seconds).collect();
-        let bytes: f64 = all(|seen| &seen.frame_len_bytes).chain(all(|seen| &seen.result_len_bytes)).sum();
-        let held_back: u64 = self.clients.iter().map(|seen| seen.held_back).sum();
-        let sent = all(|seen| &seen.frame_len_bytes).count() as f64;
-        let mut reasons = std::collections::BTreeMap::new();
-        for (reason, count) in self.clients.iter().flat_map(|seen| &seen.drops) {
-            *reasons.entry(reason.clone()).or_default() += count;
-        }
-        let Frames { sent: sent_in_all, answered, dropped } = self.frames;
-        let mut figures = Figures {
-            mode: self.mode.clone(),
-            clients: self.clients.len(),
-            seconds,
-            frames: FrameCounts { sent: sent_in_all, answered, dropped, reasons },
-            fps: fps.iter().sum(),
-            fps_of_a_client: Spread {
-                min: fps.iter().copied().fold(f64::INFINITY, f64::min),
-                mean: fps.iter().sum::<f64>() / fps.len() as f64,
-                max: fps.iter().copied().fold(0.0, f64::max),
-            },
-            latency_millis: Quantiles::of(all(|seen| &seen.latency_millis)),
-            gap_millis: Quantiles::of(all(|seen| &seen.gap_millis)),
-            clock_millis: Quantiles::of(all(|seen| &seen.clock_millis)),
-            server_micros: ServerMicros::of(&self.clients),
-            frame_len_bytes: Quantiles::of(all(|seen| &seen.frame_len_bytes)),
-            result_len_bytes: Quantiles::of(all(|seen| &seen.result_len_bytes)),
-            bytes_a_second: bytes / seconds / self.clients.len() as f64,
-            held_back_share: held_back as f64 / (sent + held_back as f64).max(1.0),
-            memory_before: self.memory[0],
-            memory_after: self.memory[1],
-            holds: true,
-            verdict: Vec::new(),
-        };
-        figures.verdict = self.verdict(&figures);
-        figures.holds = figures.verdict.iter().all(|check| check.holds);
-        figures
-    }
-
-    /// What a live demonstration needs, and whether it is so.
-    fn verdict(&self, figures: &Figures) -> Vec<Check> {
-        let check =
-            |name, holds, measured, wanted: &str, mend| Check { name, holds, measured, wanted: wanted.into(), mend };
-        let Frames { sent, answered, dropped } = self.frames;
-        let millis = |millis: f64| format!("{millis:.1} ms");
-        let (latency, gaps) = (figures.latency_millis, figures.gap_millis);
-        let server = &figures.server_micros;
-        let infer = server.infer;
-        // A lease lasts from decode to encode.
-        let busy_seconds = (server.total.p50 - server.queue.p50).max(1.0) / 1e6;
-        let due = if self.pace.is_zero() { f64::INFINITY } else { self.clients.len() as f64 / self.pace.as_secs_f64() };
-        let possible = due.min(self.instances / busy_seconds);
-        let memory = |memory: Memory| (memory.server_bytes + memory.worker_bytes) / 1e6;
-        let [before, after] = self.memory.map(memory);
-        let mut verdict = vec![
-            check(
-                "every frame is answered or told to be dropped",
-                sent == answered + dropped,
-                format!("{sent} sent, {answered} answered, {dropped} dropped"),
-                "the sum",
-                "a fault of the server: please report it",
-            ),
-            check(
-                "latency",
-                latency.p95 > 0.0 && latency.p95 < 500.0,
-                format!("p95 {}", millis(latency.p95)),
-                "p95 below 500 ms",
-                "a faster mode, fewer clients, or smaller frames (capture.max_dimension_px)",
-            ),
-            check(
-                "frames a second match the model",
-                figures.fps >= 0.8 * possible,
-                format!("{:.1} of {possible:.1}", figures.fps),
-                "80 of 100 that are due and that the model can do",
-                "the link or the cores are busy with something else: lower capture.jpeg_quality, or look at `segue trace --check`",
-            ),
-            check(
-                "bytes a second of a client",
-                figures.bytes_a_second <= 1e6,
-                format!("{:.0} KB", figures.bytes_a_second / 1e3),
-                "1 MB at most",
-                "lower capture.jpeg_quality or capture.max_dimension_px",
-            ),
-            check(
-                "frame size",
-                figures.frame_len_bytes.p50 <= 40e3,
-                format!("{:.1} KB", figures.frame_len_bytes.p50 / 1e3),
-                "40 KB at most",
-                "lower capture.jpeg_quality or capture.max_dimension_px",
-            ),
-            check(
-                "inference is steady",
-                infer.p95 <= 2.0 * infer.p50 + 1000.0,
-                format!("p50 {}, p95 {}", millis(infer.p50 / 1e3), millis(infer.p95 / 1e3)),
-                "p95 at most twice p50, and 1 ms",
-                "the processor throttles, or shares its cores: fewer instances or threads of the mode",
-            ),
-            check(
-                "controls are answered at once",
-                figures.clock_millis.p95 <= 100.0,
-                format!("p95 {}", millis(figures.clock_millis.p95)),
-                "p95 at most 100 ms",
-                "the server's cores are busy: fewer instances or threads of the mode",
-            ),
-            check(
-                "memory does not grow",
-                after <= 1.1 * before + 16.0,
-                format!("{before:.0} MB, then {after:.0} MB"),
-                "at most a tenth and 16 MB",
-                "run it for longer, and look at segue_worker_resident_memory_bytes: is it the plugin?",
-            ),
-        ];
-        if !self.pace.is_zero() {
-            verdict.push(check(
-                "frames in flight are not stuck at their limit",
-                figures.held_back_share <= 0.5,
-                format!("{:.0} of 100 frames were held back", 100.0 * figures.held_back_share),
-                "50 at most",
-                "the backend is the bottleneck: a faster mode, or more instances",
-            ));
-            verdict.push(check(
-                "smooth",
-                gaps.p95 <= 2.0 * gaps.p50 + 5.0,
-                format!("from result to result p50 {}, p95 {}", millis(gaps.p50), millis(gaps.p95)),
-                "p95 at most twice p50, and 5 ms",
-                "`segue trace --check` says what the slow ones waited for",
-            ));
-        }
-        verdict
-    }
+/// What a live demonstration needs, and whether it is so.
+pub(super) fn verdict(load: &Load, figures: &Figures) -> Vec<Check> {
+    let mut verdict = Vec::from(of_frames(load, figures));
+    verdict.push(of_frame_size(figures));
+    verdict.extend(of_pace(load, figures));
+    verdict.extend(of_the_server(load, figures));
+    verdict
 }
 
-impl Figures {
-    fn print(&self) {
-        let millis = |name: &str, Quantiles { p50, p95, p99, max }: Quantiles| {
-            println!("{name:<22}{p50:9.2} {p95:9.2} {p99:9.2} {max:9.2}");
-        };
-        let thousandth = |Quantiles { p50, p95, p99, max }: Quantiles| Quantiles {
-            p50: p50 / 1e3,
-            p95: p95 / 1e3,
-            p99: p99 / 1e3,
-            max: max / 1e3,
-        };
-        let Spread { min, max, .. } = self.fps_of_a_client;
-        println!(
-            "{} client{} of mode {}, {:.0} s: {:.1} frames a second, {min:.1} to {max:.1} of each client",
-            self.clients,
-            if self.clients == 1 { "" } else { "s" },
-            self.mode,
-            self.seconds,
-            self.fps
-        );
-        for (reason, count) in &self.frames.reasons {
-            println!("{count} frames dropped: {reason}");
-        }
-        println!("\n{:<22}{:>9} {:>9} {:>9} {:>9}", "MILLISECONDS", "P50", "P95", "P99", "MAX");
-        millis("sent to result", self.latency_millis);
-        let server = &self.server_micros;
-        for (name, micros) in [
-            ("  server", server.total),
-            ("    queue", server.queue),
-            ("    decode", server.decode),
-            ("    preprocess", server.preprocess),
-            ("    infer", server.infer),
-            ("    postprocess", server.postprocess),
-            ("    encode", server.encode),
-        ] {
-            millis(name, thousandth(micros));
-        }
-        millis("result to result", self.gap_millis);
-        println!("{:<22}{:>9} {:>9} {:>9} {:>9}", "KILOBYTES", "P50", "P95", "P99", "MAX");
-        millis("frame", thousandth(self.frame_len_bytes));
-        millis("result", thousandth(self.result_len_bytes));
-        println!("\nVERDICT");
-        for Check { name, holds, measured, wanted, mend } in &self.verdict {
-            let mark = if *holds { "ok  " } else { "FAIL" };
-            println!("{mark} {name}: {measured} (wanted: {wanted})");
-            if !holds {
-                println!("     {mend}");
-            }
-        }
+fn of_frames(load: &Load, figures: &Figures) -> [Check; 4] {
+    let Frames { sent, answered, dropped, lost } = load.frames;
+    let (latency, server) = (figures.latency_millis, &figures.server_micros);
+    // A lease lasts from decode to encode.
+    let busy_seconds = (server.total.p50 - server.queue.p50).max(1.0) / 1e6;
+    let due = if load.pace.is_zero() { f64::INFINITY } else { load.clients.len() as f64 / load.pace.as_secs_f64() };
+    let possible = due.min(load.instances / busy_seconds);
+    let in_server = server.total.p99 / 1e3;
+    [
+        check(
+            "every frame is answered or told to be dropped",
+            sent == answered + dropped + lost,
+            format!("{sent} sent, {answered} answered, {dropped} dropped, {lost} lost with the server"),
+            "the sum",
+            "a fault of the server: please report it",
+        ),
+        check(
+            "latency",
+            latency.p95 > 0.0 && latency.p95 < 500.0,
+            format!("p95 {}", millis(latency.p95)),
+            "p95 below 500 ms",
+            "a faster mode, fewer clients, or smaller frames (capture.max_dimension_px)",
+        ),
+        check(
+            "what is answered is in time",
+            in_server <= load.deadline_millis,
+            format!("p99 in the server {}", millis(in_server)),
+            &format!("p99 at most limits.max_age_millis, {}", load.deadline_millis),
+            "the backend takes longer than a frame may get old: a faster mode, or a longer limits.max_age_millis",
+        ),
+        check(
+            "frames a second match the model",
+            figures.fps >= 0.8 * possible,
+            format!("{:.1} of {possible:.1}", figures.fps),
+            "80 of 100 that are due and that the model can do",
+            "the link or the cores are busy with something else: lower capture.jpeg_quality, or look at `segue trace --check`",
+        ),
+    ]
+}
+
+const SMALLER: &str = "lower capture.jpeg_quality or capture.max_dimension_px";
+
+fn of_frame_size(figures: &Figures) -> Check {
+    let len_bytes = figures.frame_len_bytes.p50;
+    check("frame size", len_bytes <= 40e3, format!("{:.1} KB", len_bytes / 1e3), "40 KB at most", SMALLER)
+}
+
+/// Of clients that keep to a pace and to the server's limits.
+fn of_pace(load: &Load, figures: &Figures) -> Vec<Check> {
+    if load.pace.is_zero() || load.is_open_loop {
+        return Vec::new();
     }
+    let (gaps, a_second) = (figures.gap_millis, figures.bytes_a_second);
+    vec![
+        check(
+            "bytes a second of a client",
+            a_second <= 1e6,
+            format!("{:.0} KB", a_second / 1e3),
+            "1 MB at most",
+            SMALLER,
+        ),
+        check(
+            "frames in flight are not stuck at their limit",
+            figures.held_back_share <= 0.5,
+            format!("{:.0} of 100 frames were held back", 100.0 * figures.held_back_share),
+            "50 at most",
+            "the backend is the bottleneck: a faster mode, or more instances",
+        ),
+        check(
+            "smooth",
+            gaps.p95 <= 2.0 * gaps.p50 + 5.0,
+            format!("from result to result p50 {}, p95 {}", millis(gaps.p50), millis(gaps.p95)),
+            "p95 at most twice p50, and 5 ms",
+            "`segue trace --check` says what the slow ones waited for",
+        ),
+    ]
+}
+
+fn of_the_server(load: &Load, figures: &Figures) -> Vec<Check> {
+    let (infer, clock) = (figures.server_micros.infer, figures.clock_millis.p95);
+    let mut verdict = vec![
+        check(
+            "inference is steady",
+            infer.p95 <= 2.0 * infer.p50 + 1000.0,
+            format!("p50 {}, p95 {}", millis(infer.p50 / 1e3), millis(infer.p95 / 1e3)),
+            "p95 at most twice p50, and 1 ms",
+            "the processor throttles, or shares its cores: fewer instances or threads of the mode",
+        ),
+        check(
+            "controls are answered at once",
+            clock <= 100.0,
+            format!("p95 {}", millis(clock)),
+            "p95 at most 100 ms",
+            "the server's cores are busy: fewer instances or threads of the mode",
+        ),
+        if load.measured >= LONG { flat(&load.usage) } else { does_not_grow(&load.usage) },
+    ];
+    let crowd = &load.crowd.0;
+    if crowd.visits > 0 {
+        verdict.push(check(
+            "who comes for one frame gets it",
+            crowd.failed_visits == 0,
+            format!("{} of {} did not", crowd.failed_visits, crowd.visits),
+            "nobody who did not",
+            "limits.max_sessions, max_connections and their like leave no room, or the server is too busy to greet",
+        ));
+    }
+    if let Some(back) = figures.back_millis {
+        verdict.push(check(
+            "clients are back soon",
+            back.max <= 2000.0,
+            format!("{} at most", millis(back.max)),
+            "2 s at most",
+            "what loads long (weights, a golden check) keeps the start; `segue serve` says when it is ready",
+        ));
+    }
+    verdict
+}
+
+const GROWS: &str = "run it for longer, and look at segue_worker_resident_memory_bytes: is it the plugin?";
+
+fn megabytes(usage: &Usage) -> f64 {
+    (usage.server_bytes + usage.worker_bytes) / 1e6
+}
+
+fn does_not_grow(usage: &[Usage]) -> Check {
+    let [before, after] = [usage.first(), usage.last()].map(|usage| usage.map_or(0.0, megabytes));
+    let measured = format!("{before:.0} MB, then {after:.0} MB");
+    check("memory does not grow", after <= 1.1 * before + 16.0, measured, "at most a tenth and 16 MB", GROWS)
+}
+
+/// The last fifth of the time beside the second one: the first is for getting there.
+fn flat(usage: &[Usage]) -> Check {
+    let fifth = usage.len() / 5;
+    let mean = |of: fn(&Usage) -> f64, part: &[Usage]| part.iter().map(of).sum::<f64>() / part.len().max(1) as f64;
+    let growth = |of: fn(&Usage) -> f64| {
+        let [early, late] = [&usage[fifth..2 * fifth], &usage[usage.len() - fifth..]].map(|part| mean(of, part));
+        100.0 * (late / early - 1.0)
+    };
+    let (memory, descriptors) = (growth(megabytes), growth(|usage| usage.descriptors));
+    let measured = format!("memory {memory:+.1} %, descriptors {descriptors:+.1} %");
+    check("memory and descriptors are flat", memory <= 2.0 && descriptors <= 2.0, measured, "at most 2 %", GROWS)
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
-    super::{CliResult, Failure, progress, remote, remote::RemoteArguments},
+    super::{CliResult, Failure, progress, remote::RemoteArguments},
     capsule::{self, Capsule},
 };
 
@@ -39,9 +39,8 @@ pub(super) struct Capture {
 
 impl Capture {
     pub(super) fn run(&self) -> CliResult {
-        let url = &self.remote.url;
         // A server that is not there, or a token that is wrong, is told before the wait.
-        let first = remote::get(url, "/v1/traces?limit=1")?;
+        let first = self.remote.get("/v1/traces?limit=1")?;
         let start_micros = first["now_micros"].as_u64().unwrap_or(0);
         let (traces, frames) = thread::scope(|scope| {
             let frames = self
@@ -54,8 +53,8 @@ impl Capture {
             (traces, frames)
         });
         let frames = frames.transpose()?;
-        let (profile, modes) = (remote::get(url, "/v1/profile")?, remote::get(url, "/v1/modes")?);
-        let reloads = remote::get(url, "/v1/reloads")?;
+        let (profile, modes) = (self.remote.get("/v1/profile")?, self.remote.get("/v1/modes")?);
+        let reloads = self.remote.get("/v1/reloads")?;
         let left_out = frames.as_ref().and_then(|frames| frames["left_out"].as_u64()).unwrap_or(0);
         let pictures = frames.map(|mut frames| frames["frames"].take());
         let capsule = Capsule::new(self.seconds, capsule::parts(profile, modes, reloads, traces?, pictures));
@@ -92,7 +91,7 @@ impl Capture {
         loop {
             let is_last = Instant::now() >= end || is_over();
             let since = format!("/v1/traces?limit=10000&since={start_micros}");
-            let mut document = remote::get(&self.remote.url, &since)?;
+            let mut document = self.remote.get(&since)?;
             for trace in document["traces"].as_array_mut().into_iter().flatten() {
                 let number = |field: &str| trace[field].as_u64().unwrap_or(0);
                 // A trace may grow while it waits for its paint: the later one counts.

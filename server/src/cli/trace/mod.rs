@@ -15,7 +15,7 @@ use std::{
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::{CliResult, Failure, remote};
+use super::{CliResult, Failure, remote::RemoteArguments};
 use capsule::Capsule;
 use capture::Capture;
 use waterfall::Paper;
@@ -50,9 +50,8 @@ pub(super) struct Trace {
     /// Show frames as they end, a line each, until ^C
     #[arg(long, conflicts_with_all = ["slowest", "check"])]
     follow: bool,
-    /// Address of the running server
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", env = "SEGUE_URL")]
-    url: String,
+    #[command(flatten)]
+    remote: RemoteArguments,
     #[command(flatten)]
     filter: Filter,
 }
@@ -118,7 +117,7 @@ impl Trace {
             None => {}
         }
         if let Some(trace_id) = &self.trace_id {
-            return show(&remote::get(&self.url, &format!("/v1/traces/{trace_id}"))?, self.view.json);
+            return show(&self.remote.get(&format!("/v1/traces/{trace_id}"))?, self.view.json);
         }
         if self.follow {
             return self.follow();
@@ -127,14 +126,14 @@ impl Trace {
             true => "limit=10000".to_owned(),
             false => format!("slowest={}", self.view.count()),
         };
-        self.view.print(&remote::get(&self.url, &self.filter.path(&order))?)
+        self.view.print(&self.remote.get(&self.filter.path(&order))?)
     }
 
     fn follow(&self) -> CliResult {
         let paper = Paper::of_terminal();
         let mut shown = Shown::default();
         loop {
-            let document = remote::get(&self.url, &self.filter.path("limit=10000"))?;
+            let document = self.remote.get(&self.filter.path("limit=10000"))?;
             for trace in traces(&document).iter().rev() {
                 if shown.is_new(trace) {
                     let line = if self.view.json { trace.to_string() } else { paper.line(trace) };

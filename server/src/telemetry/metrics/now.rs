@@ -13,7 +13,7 @@ use prometheus_client::{
     registry::Unit,
 };
 
-use super::memory::resident_bytes;
+use super::memory::{open_descriptors, resident_bytes};
 
 /// What is true at this moment.
 #[derive(Debug)]
@@ -104,6 +104,9 @@ pub(super) fn encode_process(encoder: &mut DescriptorEncoder<'_>, started: Syste
     let resident = resident_bytes("self").map(|bytes| (Vec::new(), bytes.cast_signed()));
     let help = "Memory of the server's own process that is in RAM";
     gauges(encoder, ("resident_memory", help, Some(&Unit::Bytes)), resident.into_iter())?;
+    let descriptors = open_descriptors().map(|count| (Vec::new(), count));
+    let help = "Files and sockets that the server's own process has open";
+    gauges(encoder, ("open_descriptors", help, None), descriptors.into_iter())?;
     let started = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let help = "When the server was started, in seconds since the epoch";
     gauges(encoder, ("start_time", help, Some(&Unit::Seconds)), std::iter::once((Vec::new(), started)))?;
