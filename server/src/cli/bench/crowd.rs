@@ -1,6 +1,6 @@
 //! Who else is at the server while it is measured: clients that are idle, slow, greedy or hostile, and those that come and go.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use clap::Args;
 use futures_util::SinkExt;
@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::{
     hostile::attack,
-    live::{Client, Target, answered, connect, frame},
+    live::{Client, Target, answered, connect, frame, greeted},
 };
 use crate::cli::Failure;
 
@@ -49,14 +49,14 @@ pub(super) struct Crowd {
 }
 
 /// What became of them.
-#[derive(Clone, Copy, Default, Serialize)]
+#[derive(Clone, Default, Serialize)]
 pub(super) struct Told {
     /// How often a client that never reads was disconnected.
     pub(super) slow_readers_ended: u64,
     pub(super) attacks: u64,
     pub(super) visits: u64,
-    /// Of these, the ones that did not get what they came for.
-    pub(super) failed_visits: u64,
+    /// Of these, the ones that did not get what they came for: how many, by what they were told.
+    pub(super) failed_visits: BTreeMap<String, u64>,
 }
 
 impl std::ops::AddAssign for Told {
@@ -64,7 +64,9 @@ impl std::ops::AddAssign for Told {
         self.slow_readers_ended += other.slow_readers_ended;
         self.attacks += other.attacks;
         self.visits += other.visits;
-        self.failed_visits += other.failed_visits;
+        for (reason, count) in other.failed_visits {
+            *self.failed_visits.entry(reason).or_default() += count;
+        }
     }
 }
 
@@ -84,7 +86,7 @@ impl Crowd {
     pub(super) async fn sit_down(&self, around: &Surroundings) -> Result<JoinSet<()>, Failure> {
         let mut sessions = JoinSet::new();
         for _ in 0..self.idle {
-            let mut socket = connect(&around.target).await?;
+            let (mut socket, _hello) = greeted(&around.target).await?;
             let mut stop = around.stop.clone();
             sessions.spawn(async move {
                 // Its pings are answered, which is all that an idle client does.
@@ -182,7 +184,13 @@ type Visit = Result<Result<Result<(), Failure>, tokio::time::error::Elapsed>, to
 impl Told {
     fn count(&mut self, visit: &Visit) {
         self.visits += 1;
-        self.failed_visits += u64::from(!matches!(visit, Ok(Ok(Ok(())))));
+        let reason = match visit {
+            Ok(Ok(Ok(()))) => return,
+            Ok(Ok(Err(failure))) => failure.message.clone(),
+            Ok(Err(_)) => format!("no answer in {} s", SHORT_VISIT.as_secs()),
+            Err(failure) => failure.to_string(),
+        };
+        *self.failed_visits.entry(reason).or_default() += 1;
     }
 }
 

@@ -161,7 +161,7 @@ impl Load {
             *reasons.entry(reason.clone()).or_default() += count;
         }
         let Frames { sent: sent_in_all, answered, dropped, lost } = self.frames;
-        let (told, idle_session_bytes) = self.crowd;
+        let (told, idle_session_bytes) = self.crowd.clone();
         let back: Vec<_> = all(|seen| &seen.back_millis).collect();
         let [before, after] = [self.usage.first(), self.usage.last()].map(|usage| usage.copied().unwrap_or_default());
         let mut figures = Figures {
@@ -241,10 +241,11 @@ impl Figures {
         if let Some(bytes) = self.idle_session_bytes {
             println!("\nAn idle session takes {:.1} KB of the server's memory", bytes / 1e3);
         }
-        let Told { slow_readers_ended, attacks, visits, failed_visits } = self.crowd;
+        let Told { slow_readers_ended, attacks, visits, failed_visits } = &self.crowd;
+        let in_vain: u64 = failed_visits.values().sum();
         if slow_readers_ended + attacks + visits > 0 {
             println!(
-                "\n{visits} visits, {failed_visits} of them in vain; {attacks} attacks; {slow_readers_ended} clients ended that never read"
+                "\n{visits} visits, {in_vain} of them in vain; {attacks} attacks; {slow_readers_ended} clients ended that never read"
             );
         }
         println!("\nVERDICT");

@@ -225,7 +225,7 @@ impl Client {
         let started = Instant::now();
         let mut ticks = (!self.pace.is_zero()).then(|| every(self.pace));
         let mut clock = every(CLOCK_INTERVAL);
-        let (mut deadline, mut max_in_flight) = (None, 0);
+        let (mut deadline, mut max_in_flight, mut refusal) = (None, 0, None);
         while deadline.is_none() || frames.in_flight() > 0 {
             // Without a pace a second one would only take the place of the first, as long as that waits.
             let most = match (self.keeps_limits, ticks.is_some()) {
@@ -271,6 +271,8 @@ impl Client {
                     match text["type"].as_str() {
                         Some("dropped") => frames.dropped += 1,
                         Some("hello") => max_in_flight = text["limits"]["max_in_flight"].as_u64().unwrap_or(1),
+                        // It closes the session next, or goes on.
+                        Some("error") => refusal = text["message"].as_str().map(|why| format!(": {why}")),
                         Some("limits") => max_in_flight = text["max_in_flight"].as_u64().unwrap_or(1),
                         Some("clock") => {
                             let took = started.elapsed().as_micros() as u64 - text["sent"].as_u64().unwrap_or_default();
@@ -282,7 +284,10 @@ impl Client {
                 }
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(Failure::does_not_hold(error)),
-                None => return Err(Failure::does_not_hold("the server closed a session")),
+                None => {
+                    let refusal = refusal.unwrap_or_default();
+                    return Err(Failure::does_not_hold(format!("the server closed a session{refusal}")));
+                }
             }
         }
         Ok(())
@@ -311,14 +316,24 @@ async fn say(socket: &mut Socket, text: &Value) -> Result<(), Failure> {
 
 /// The first message of a server.
 pub(super) async fn hello(target: &Target) -> Result<Value, Failure> {
+    let (mut socket, hello) = greeted(target).await?;
+    // The server is not told why we leave.
+    let _ = socket.close(None).await;
+    Ok(hello)
+}
+
+/// A session, and the server's first message in it.
+pub(super) async fn greeted(target: &Target) -> Result<(Socket, Value), Failure> {
     let mut socket = connect(target).await?;
     let hello = timeout(START_PATIENCE, socket.next()).await.ok().flatten();
     let Some(Ok(Message::Text(hello))) = hello else {
         return Err(Failure::does_not_hold(format!("{} does not say hello", target.socket)));
     };
-    // The server is not told why we leave.
-    let _ = socket.close(None).await;
-    serde_json::from_str(&hello).map_err(Failure::does_not_hold)
+    let hello: Value = serde_json::from_str(&hello).map_err(Failure::does_not_hold)?;
+    match hello["type"].as_str() {
+        Some("hello") => Ok((socket, hello)),
+        _ => Err(Failure::does_not_hold(hello["message"].as_str().unwrap_or("the server refuses the session"))),
+    }
 }
 
 /// Waits for a message, whatever it says; false when the session is over.

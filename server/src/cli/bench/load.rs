@@ -12,6 +12,7 @@ use image::{RgbImage, imageops::thumbnail};
 use serde_json::Value;
 use tokio::{
     sync::watch,
+    task::JoinHandle,
     time::{Instant, sleep, sleep_until},
 };
 
@@ -133,6 +134,10 @@ impl Load {
             bar.inc(1);
             // A server that is being started again has nothing to say.
             usage.extend(self.usage().await);
+            // One that could not go on says below why.
+            if clients.iter().any(JoinHandle::is_finished) {
+                break;
+            }
         }
         bar.finish_and_clear();
         let measured = first.elapsed();

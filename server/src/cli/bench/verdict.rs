@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
+    crowd::Told,
     figures::{Figures, Load, Usage},
     live::Frames,
 };
@@ -141,8 +142,8 @@ fn of_the_server(load: &Load, figures: &Figures) -> Vec<Check> {
     if crowd.visits > 0 {
         verdict.push(check(
             "who comes for one frame gets it",
-            crowd.failed_visits == 0,
-            format!("{} of {} did not", crowd.failed_visits, crowd.visits),
+            crowd.failed_visits.is_empty(),
+            visits(crowd),
             "nobody who did not",
             "limits.max_sessions, max_connections and their like leave no room, or the server is too busy to greet",
         ));
@@ -157,6 +158,14 @@ fn of_the_server(load: &Load, figures: &Figures) -> Vec<Check> {
         ));
     }
     verdict
+}
+
+/// How many failed, and why most of them did.
+fn visits(crowd: &Told) -> String {
+    let failed: u64 = crowd.failed_visits.values().sum();
+    let why = crowd.failed_visits.iter().max_by_key(|(_, count)| **count);
+    let why = why.map(|(reason, count)| format!(" ({count} times: {reason})")).unwrap_or_default();
+    format!("{failed} of {} did not{why}", crowd.visits)
 }
 
 const GROWS: &str = "run it for longer, and look at segue_worker_resident_memory_bytes: is it the plugin?";
