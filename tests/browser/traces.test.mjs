@@ -9,7 +9,8 @@ import { CAMERA, Visitor } from './support/visitor.mjs';
 class Hunter extends Visitor {
   static async join({ server, page: theirs }, { path = '/traces', viewport = { width: 1280, height: 800 } } = {}) {
     const context = await theirs.context().browser().newContext({ viewport });
-    theirs.once('close', () => context.close());
+    // At the end of a file the whole browser may be closed at the same time, and this with it.
+    theirs.once('close', () => context.close().catch(() => {}));
     const hunter = await Hunter.in(context, server);
     await hunter.page.goto(new URL(path, server.url).href);
     return hunter;
