@@ -26,8 +26,7 @@ pub(crate) enum Profile {
 /// which only [`Profile::Dev`] builds, stay where cargo puts them.
 pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
     server_build_tools()?;
-    let metadata: Value =
-        serde_json::from_str(&output(tool("cargo").args(["metadata", "--no-deps", "--format-version=1"]))?)?;
+    let metadata = metadata()?;
     let (plugins, others): (Vec<_>, Vec<_>) = plugin_crates(&metadata).into_iter().partition(|plugin| plugin.is_served);
     let mut cargo = tool("cargo");
     cargo.args(["build", "--package", "segue"]);
@@ -47,6 +46,16 @@ pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
     let built = Path::new(target).join(folder);
     stage(&plugins, &built)?;
     Ok(built.join(format!("segue{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// The packages that make the server and its plugins.
+pub(crate) fn served_packages() -> Result<Vec<String>> {
+    let plugins = plugin_crates(&metadata()?).into_iter().filter(|plugin| plugin.is_served);
+    Ok(std::iter::once("segue".into()).chain(plugins.map(|plugin| plugin.package)).collect())
+}
+
+fn metadata() -> Result<Value> {
+    Ok(serde_json::from_str(&output(tool("cargo").args(["metadata", "--no-deps", "--format-version=1"]))?)?)
 }
 
 struct PluginCrate {

