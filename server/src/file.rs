@@ -45,6 +45,21 @@ pub fn open(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
+/// An error when everybody on this machine may write the file at `path`, or put another one in its place: what is run
+/// or believed must not lie there.
+pub fn refuse_writable_by_all(path: &Path) -> io::Result<()> {
+    // Where a link leads to counts as much as where it lies.
+    let target = fs::canonicalize(path)?;
+    let folders = [path, &target].map(|path| path.parent().filter(|folder| !folder.as_os_str().is_empty()));
+    for path in folders.map(|folder| folder.unwrap_or(Path::new("."))).into_iter().chain([path]) {
+        if fs::metadata(path)?.mode() & 0o002 != 0 {
+            let what = format!("everybody may write to {0}; chmod o-w {0}", path.display());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+        }
+    }
+    Ok(())
+}
+
 /// The SHA-256 of the regular file at `path`, in hex. It may be larger than memory.
 pub fn sha256(path: &Path) -> io::Result<String> {
     let (mut file, mut hasher, mut part) = (open(path)?, Sha256::new(), vec![0; 1 << 18]);

@@ -3,6 +3,7 @@
 use std::{
     fs,
     mem::offset_of,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -12,6 +13,7 @@ use insta::assert_snapshot;
 use segue_abi::{MAGIC, Plugin};
 use segue_tests::{Client, Lab, built, gradient_jpeg, segue};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 /// The built `selfie` plugin, as the server finds it.
 fn plugin_bytes() -> Result<Vec<u8>> {
@@ -180,5 +182,64 @@ fn settings_that_a_backend_does_not_know_make_its_mode_unavailable_by_name() -> 
     let (status, reason) = lab.serve()?.get("/readyz")?;
     assert_eq!(status, 503);
     assert!(reason.contains("unknown field `brigthness`"), "{reason}");
+    Ok(())
+}
+
+/// What `segue check` says of a lab's mode `lab`.
+fn checked(lab: &Lab, arguments: &[&str]) -> Result<String> {
+    let places = lab.places();
+    let places: Vec<_> = places.iter().map(String::as_str).collect();
+    let output = segue(&[&["check", "--profile", "default"], &places[..], arguments].concat()).output()?;
+    Ok(format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
+}
+
+#[test]
+fn what_everybody_may_write_is_not_run() -> Result<()> {
+    let lab = Lab::beside_the_default("")?;
+    for place in ["plugins", "plugins/libmisbehaving.so", "models", "models/lab.toml"] {
+        let path = lab.path(place);
+        let before = fs::metadata(&path)?.permissions();
+        let mut open = before.clone();
+        open.set_mode(before.mode() | 0o002);
+        fs::set_permissions(&path, open)?;
+        let said = checked(&lab, &[])?;
+        let mend = format!("everybody may write to {0}; chmod o-w {0}", path.display());
+        ensure!(said.contains(&mend), "{place}: {said}");
+        fs::set_permissions(&path, before)?;
+    }
+    let said = checked(&lab, &[])?;
+    ensure!(!said.contains("everybody may write"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_plugins_that_are_allowed_are_run_and_the_list_is_followed() -> Result<()> {
+    let lab = Lab::beside_the_default("")?;
+    let hash = |file: &str| -> Result<String> { Ok(hex::encode(Sha256::digest(fs::read(lab.path(file))?))) };
+    let (selfie, misbehaving) = (hash("plugins/libselfie.so")?, hash("plugins/libmisbehaving.so")?);
+    let mode = "[modes.lab]\nmodel = \"lab\"\ninstances = 1\n";
+    let allow = |hashes: &str| lab.profile(&format!("security.allowed_plugins = [{hashes}]\n{mode}"));
+    allow(&format!("\"{selfie}\""))?;
+    let server = lab.serve()?;
+    let state = || -> Result<String> {
+        let modes: serde_json::Value = serde_json::from_str(&server.get("/v1/modes")?.1)?;
+        let modes = modes["modes"].as_array().context("no modes")?;
+        Ok(modes.iter().find(|mode| mode["name"] == "lab").context("no lab")?.to_string())
+    };
+    let wanted = format!("its SHA-256 is {misbehaving}, which is not in security.allowed_plugins");
+    ensure!(state()?.contains(&wanted), "{}", state()?);
+
+    allow(&format!("\"{selfie}\", \"{misbehaving}\""))?;
+    server.applied(2)?;
+    let mut client = Client::connect(server.address()).await?;
+    client.text(json!({"type": "set_mode", "mode": "lab"})).await?;
+    client.frame(1, &gradient_jpeg(64, 64)?).await?;
+    client.result().await?;
+
+    // What serves can't be forbidden while a mode needs it: the edit is refused, with the key.
+    allow(&format!("\"{selfie}\""))?;
+    server.log_until(&wanted)?;
+    client.frame(2, &gradient_jpeg(64, 64)?).await?;
+    client.result().await?;
     Ok(())
 }

@@ -78,6 +78,7 @@ mod tests {
             admin_token: "an admin's long token".into(),
             client_tokens: clients.iter().map(|(name, token)| ((*name).into(), (*token).into())).collect(),
             trusted_proxies: Vec::new(),
+            allowed_plugins: Vec::new(),
         }
     }
 

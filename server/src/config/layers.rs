@@ -62,7 +62,10 @@ impl Sources {
         }
         let origins = Origins::new(figment, files)?;
         let (profile, mut faults) = origins.extract();
-        let Some(profile) = profile else { return Err(Faults(faults)) };
+        let Some(mut profile) = profile else { return Err(Faults(faults)) };
+        for mode in profile.modes.values_mut() {
+            mode.allowed_plugins.clone_from(&profile.security.allowed_plugins);
+        }
         faults.extend(judge(&profile, &origins));
         if faults.is_empty() { Ok(Loaded { profile, origins }) } else { Err(Faults(faults)) }
     }

@@ -255,6 +255,10 @@ pub struct ModeSettings {
     #[serde(default)]
     #[garde(skip)]
     pub settings: serde_json::Map<String, serde_json::Value>,
+    /// `security.allowed_plugins`, which holds for every mode.
+    #[serde(skip)]
+    #[garde(skip)]
+    pub allowed_plugins: Vec<String>,
 }
 
 /// Where a backend runs.
@@ -277,7 +281,21 @@ impl ModeSettings {
 
     /// What of it the model itself depends on; all else is as in every other mode.
     pub fn of_the_model(&self) -> Self {
-        Self { rank: 0, max_waiting: 0, fallback: String::new(), fetch: false, release_after_millis: 0, ..self.clone() }
+        Self {
+            rank: 0,
+            max_waiting: 0,
+            fallback: String::new(),
+            fetch: false,
+            release_after_millis: 0,
+            allowed_plugins: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// Whether a plugin of this SHA-256 may serve here.
+    pub fn allows(&self, sha256: &str) -> bool {
+        self.allowed_plugins.is_empty()
+            || self.allowed_plugins.iter().any(|allowed| allowed.eq_ignore_ascii_case(sha256))
     }
 }
 
@@ -461,6 +479,19 @@ pub struct SecuritySettings {
     #[garde(skip)]
     #[schemars(with = "Vec<String>", extend("examples" = [["10.0.0.0/8"]]))]
     pub trusted_proxies: Vec<IpNet>,
+    /// SHA-256 of the plugin files that may be run, in hex; every file of the plugin directory when there is none.
+    #[serde(default)]
+    #[garde(custom(hashes))]
+    pub allowed_plugins: Vec<String>,
+}
+
+fn hashes(hashes: &[String], _: &()) -> garde::Result {
+    match hashes.iter().find(|text| hex::decode(text).map_or(true, |hash| hash.len() != 32)) {
+        None => Ok(()),
+        Some(text) => {
+            Err(garde::Error::new(format!("{text:?} is no SHA-256; write the 64 digits that sha256sum prints")))
+        }
+    }
 }
 
 fn tokens(tokens: &BTreeMap<String, String>, _: &()) -> garde::Result {

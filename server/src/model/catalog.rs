@@ -173,7 +173,8 @@ impl Catalog {
     pub fn entry(&self, name: &str) -> Result<CatalogEntry, CatalogError> {
         let path = self.directory.join(format!("{name}.toml"));
         let is_plain = !name.contains(['/', '\\']);
-        let read = file::read(&path, LARGEST_ENTRY_LEN_BYTES).and_then(|content| {
+        let content = file::refuse_writable_by_all(&path).and_then(|()| file::read(&path, LARGEST_ENTRY_LEN_BYTES));
+        let read = content.and_then(|content| {
             String::from_utf8(content).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
         });
         let text = match read {

@@ -138,6 +138,9 @@ impl Loader {
 
     fn files(&self, settings: &ModeSettings, entry: &CatalogEntry) -> Result<ModelFiles, ModeError> {
         let plugin = self.plugin(&settings.plugin, &entry.backend)?;
+        if !settings.allows(&plugin.sha256) {
+            return Err(ModeError::NotAllowed { path: plugin.path, sha256: plugin.sha256 });
+        }
         let Some(variant) = entry.variant(&settings.model, &settings.variant)? else {
             return Ok(ModelFiles { plugin, weights: Weights::None });
         };

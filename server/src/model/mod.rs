@@ -86,6 +86,8 @@ pub enum ModeError {
     NoPlugin { path: PathBuf, backend: String, refused: String },
     #[error("plugin {}: {reason}", path.display())]
     Refused { path: PathBuf, reason: String },
+    #[error("plugin {}: its SHA-256 is {sha256}, which is not in security.allowed_plugins", path.display())]
+    NotAllowed { path: PathBuf, sha256: String },
     #[error("plugin {} is called {found:?}, and the model needs {backend:?}", path.display())]
     OtherPlugin { path: PathBuf, found: String, backend: String },
     #[error("plugin {}: {source}{}", path.display(), cause(source))]
@@ -109,7 +111,7 @@ impl ModeError {
     fn fault(&self, settings: &ModeSettings) -> ModeFault {
         let key = match self {
             Self::Catalog(CatalogError::NoVariant { .. }) => "variant",
-            Self::Refused { .. } | Self::OtherPlugin { .. } => "plugin",
+            Self::Refused { .. } | Self::NotAllowed { .. } | Self::OtherPlugin { .. } => "plugin",
             Self::Load { .. } if !settings.settings.is_empty() => "settings",
             _ => "model",
         };

@@ -20,6 +20,13 @@ pub struct PluginFile {
 }
 
 impl PluginFile {
+    /// Reads and checks the file at `path`, which is to be run: it must not be everybody's to write.
+    pub fn trusted(path: &Path) -> Result<Self, CheckError> {
+        let plugin = Self::read(path)?;
+        file::refuse_writable_by_all(path).map_err(CheckError::Unreadable)?;
+        Ok(plugin)
+    }
+
     /// Reads and checks the file at `path`.
     pub fn read(path: &Path) -> Result<Self, CheckError> {
         let content = file::open(path).map_err(CheckError::Unreadable)?;
@@ -41,7 +48,7 @@ pub struct FoundPlugin {
 
 /// Looks at every shared library directly in `directory`, in the order of their names.
 pub fn find(directory: &Path) -> io::Result<Vec<FoundPlugin>> {
-    find_with(directory, PluginFile::read)
+    find_with(directory, PluginFile::trusted)
 }
 
 /// As [`find`], with files read by `read`.
