@@ -25,11 +25,44 @@ struct Target {
     name: &'static str,
     largest_len_bytes: u32,
     /// Where it begins: inputs by name.
-    seeds: fn() -> io::Result<Vec<(String, String)>>,
+    seeds: fn() -> io::Result<Seeds>,
 }
 
-const TARGETS: [Target; 1] =
-    [Target { name: "profile", largest_len_bytes: 16 << 10, seeds: || profile::seeds(&root().join("profiles")) }];
+type Seeds = Vec<(String, Vec<u8>)>;
+
+const TARGETS: [Target; 7] = [
+    Target { name: "profile", largest_len_bytes: 16 << 10, seeds: profiles },
+    Target { name: "catalog", largest_len_bytes: 8 << 10, seeds: || files_of("models") },
+    Target { name: "legacy", largest_len_bytes: 4 << 10, seeds: || files_of("fuzz/seeds/legacy") },
+    Target { name: "wire", largest_len_bytes: 1 << 10, seeds: || files_of("fuzz/seeds/wire") },
+    Target { name: "picture", largest_len_bytes: 4 << 10, seeds: || files_of("fuzz/seeds/picture") },
+    Target { name: "tflite", largest_len_bytes: 4 << 10, seeds: || files_of("fuzz/seeds/tflite") },
+    Target { name: "weights", largest_len_bytes: 8 << 10, seeds: checkpoints },
+];
+
+fn profiles() -> io::Result<Seeds> {
+    let texts = profile::seeds(&root().join("profiles"))?;
+    Ok(texts.into_iter().map(|(name, text)| (name, text.into_bytes())).collect())
+}
+
+/// Those that the reader's own tests read, and a file of the other format.
+fn checkpoints() -> io::Result<Seeds> {
+    let mut seeds = files_of("plugins/nn/tests/weights/checkpoints")?;
+    seeds.extend(files_of("fuzz/seeds/weights")?);
+    Ok(seeds)
+}
+
+/// The files of a folder.
+fn files_of(folder: &str) -> io::Result<Seeds> {
+    let entries = fs::read_dir(root().join(folder))?.collect::<io::Result<Vec<_>>>()?;
+    let mut seeds = Vec::new();
+    for path in entries.iter().map(fs::DirEntry::path).filter(|path| path.is_file()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        seeds.push((name, fs::read(path)?));
+    }
+    seeds.sort();
+    Ok(seeds)
+}
 
 /// What is shown of a run.
 #[derive(Clone, Copy, Debug)]
@@ -105,15 +138,17 @@ impl Target {
         fs::create_dir_all(&corpus)?;
         fs::create_dir_all(&crashes)?;
         let seeds = (self.seeds)()?;
-        for (name, text) in &seeds {
-            fs::write(corpus.join(format!("seed-{name}")), text)?;
+        for (name, input) in &seeds {
+            fs::write(corpus.join(format!("seed-{name}")), input)?;
         }
-        let words = folder().join(format!("{}.dict", self.name));
-        fs::write(&words, dictionary(seeds.iter().map(|(_, text)| text)))?;
+        let words = dictionary(seeds.iter().filter_map(|(_, input)| str::from_utf8(input).ok()));
+        let dict = folder().join(format!("{}.dict", self.name));
+        fs::write(&dict, &words)?;
         let before = files(&crashes)?;
         let outcome = run(program(path)
             .arg(&corpus)
-            .arg(format!("-dict={}", words.display()))
+            // One without words is an error.
+            .args((!words.is_empty()).then(|| format!("-dict={}", dict.display())))
             .arg(format!("-artifact_prefix={}/", crashes.display()))
             .arg(format!("-max_total_time={seconds}"))
             .arg(format!("-max_len={}", self.largest_len_bytes))
@@ -135,7 +170,7 @@ fn files(folder: &Path) -> Result<BTreeSet<OsString>> {
 }
 
 /// The words of the `texts`, for libFuzzer to put elsewhere.
-fn dictionary<'a>(texts: impl Iterator<Item = &'a String>) -> String {
+fn dictionary<'a>(texts: impl Iterator<Item = &'a str>) -> String {
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
     let words: BTreeSet<_> = texts.flat_map(|text| text.split(|letter| !is_part(letter))).collect();
     words.into_iter().filter(|word| (2..40).contains(&word.len())).map(|word| format!("\"{word}\"\n")).collect()

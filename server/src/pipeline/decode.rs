@@ -19,24 +19,36 @@ const USUAL_SCANS: u64 = 10;
 /// A JPEG of so many components is one for print: cyan, magenta, yellow and black.
 const INKS: usize = 4;
 
+/// Where pixels go.
+pub trait Room {
+    /// Room for so many bytes, whatever they are before.
+    fn room(&mut self, len_bytes: usize) -> Result<&mut [u8], FrameError>;
+}
+
+impl Room for Instance {
+    fn room(&mut self, len_bytes: usize) -> Result<&mut [u8], FrameError> {
+        Ok(self.frame_room(len_bytes)?)
+    }
+}
+
 /// Decodes `bytes` into the backend's room for a frame; width and height. Whatever was there before is overwritten.
-pub(super) fn decode(
+pub fn decode(
     bytes: &[u8],
     accepts: Accepts,
     limits: &LimitSettings,
-    instance: &mut Instance,
+    room: &mut impl Room,
 ) -> Result<(u32, u32), FrameError> {
     let most = Most::of(accepts, limits);
     let is_jpeg = bytes.starts_with(&[0xFF, 0xD8]);
     match (is_jpeg, accepts) {
-        (true, _) => decode_jpeg(bytes, &most, instance),
-        (false, Accepts::AnyPicture) => decode_other(bytes, &most, instance),
+        (true, _) => decode_jpeg(bytes, &most, room),
+        (false, Accepts::AnyPicture) => decode_other(bytes, &most, room),
         (false, Accepts::Jpeg) if bytes.is_empty() => Err(FrameError::Undecodable("it is empty".into())),
         (false, Accepts::Jpeg) => Err(FrameError::Undecodable("it is no JPEG".into())),
     }
 }
 
-fn decode_jpeg(bytes: &[u8], most: &Most, instance: &mut Instance) -> Result<(u32, u32), FrameError> {
+fn decode_jpeg(bytes: &[u8], most: &Most, room: &mut impl Room) -> Result<(u32, u32), FrameError> {
     let header = JpegHeader::read(bytes)?;
     let size = most.check(header.width_px, header.height_px)?;
     let scans = header.scans(bytes);
@@ -46,7 +58,7 @@ fn decode_jpeg(bytes: &[u8], most: &Most, instance: &mut Instance) -> Result<(u3
     if !header.is_whole(bytes) {
         return Err(FrameError::Undecodable("the JPEG is cut short".into()));
     }
-    let room = room(instance, size)?;
+    let room = room.room(rgb_len_bytes(size))?;
     if header.components != INKS {
         decompress(bytes, size, PixelFormat::RGB, room)?;
         return Ok(size);
@@ -68,7 +80,7 @@ fn decompress(bytes: &[u8], size: (u32, u32), format: PixelFormat, pixels: &mut 
     Decompressor::new().and_then(|mut decompressor| decompressor.decompress(bytes, image)).map_err(undecodable)
 }
 
-fn decode_other(bytes: &[u8], most: &Most, instance: &mut Instance) -> Result<(u32, u32), FrameError> {
+fn decode_other(bytes: &[u8], most: &Most, room: &mut impl Room) -> Result<(u32, u32), FrameError> {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(undecodable)?;
     if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::WebP)) {
         return Err(FrameError::Undecodable("it is no JPEG, PNG or WebP".into()));
@@ -84,7 +96,7 @@ fn decode_other(bytes: &[u8], most: &Most, instance: &mut Instance) -> Result<(u
     memory.max_alloc = Some(most.pixels.saturating_mul(16));
     decoder.set_limits(memory).map_err(undecodable)?;
     let picture = DynamicImage::from_decoder(decoder).map_err(undecodable)?;
-    room(instance, size)?.copy_from_slice(picture.into_rgb8().as_raw());
+    room.room(rgb_len_bytes(size))?.copy_from_slice(picture.into_rgb8().as_raw());
     Ok(size)
 }
 
@@ -118,8 +130,8 @@ impl Most {
     }
 }
 
-fn room(instance: &mut Instance, (width_px, height_px): (u32, u32)) -> Result<&mut [u8], FrameError> {
-    Ok(instance.frame_room(3 * width_px as usize * height_px as usize)?)
+fn rgb_len_bytes((width_px, height_px): (u32, u32)) -> usize {
+    3 * width_px as usize * height_px as usize
 }
 
 fn undecodable(error: impl std::fmt::Display) -> FrameError {

@@ -20,6 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 
+pub use decode::{Room, decode};
 pub use desk::Desk;
 pub use encode::MaskEncoder;
 pub use frame::{Accepts, EncodedFrame, EncodedMask, Frame, FrameError, Mask, Wanted};
@@ -52,7 +53,7 @@ fn run_frame(
     // 1. Pixels, where the backend reads them. The header is judged before anything is allocated.
     let Buffers { encoder, painter, result, message } = buffers;
     let instance = lease.instance()?;
-    let decoded = decode::decode(&encoded.bytes, encoded.accepts, &settings.limits, instance);
+    let decoded = decode(&encoded.bytes, encoded.accepts, &settings.limits, instance);
     trace.end(Stage::Decode, Stage::Queue);
     let (frame_width_px, frame_height_px) = decoded?;
     trace.measures().frame_size_px = (frame_width_px, frame_height_px);

@@ -28,6 +28,8 @@ use futures_util::StreamExt;
 use tokio::sync::{Notify, mpsc, watch};
 
 use legacy::Legacy;
+#[cfg(fuzzing)]
+pub use legacy::read_all as read_all_of_legacy;
 pub use messages::{ClientMessage, ModeEntry, ServerMessage};
 use pace::Allowance;
 

@@ -94,6 +94,22 @@ impl<'a> LegacyMessage<'a> {
     }
 }
 
+/// Reads a client's text with all that is in it, as fuzzing does.
+#[cfg(fuzzing)]
+pub fn read_all(text: &str) {
+    let Ok(message) = LegacyMessage::read(text) else { return };
+    match message {
+        LegacyMessage::Frame(frame) => drop((frame.timestamp(), frame.picture())),
+        LegacyMessage::UpdateViz(update) => {
+            let mut drawing = Drawing::of(View::default());
+            update.apply(&mut drawing);
+            assert!((0.0..=1.0).contains(&drawing.opacity), "an opacity of {}", drawing.opacity);
+            serde_json::to_string(&VizSettings::from(&drawing)).expect("settings can be written");
+        }
+        LegacyMessage::ChangeMode(_) | LegacyMessage::GetStats => {}
+    }
+}
+
 fn string(value: Option<&RawValue>) -> Option<Cow<'_, str>> {
     serde_json::from_str::<Text<'_>>(value?.get()).ok().map(|Text(text)| text)
 }

@@ -9,6 +9,9 @@
 mod messages;
 mod pace;
 
+#[cfg(fuzzing)]
+pub use messages::read_all;
+
 use std::{
     collections::VecDeque,
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
