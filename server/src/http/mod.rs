@@ -108,6 +108,7 @@ fn router(app: App) -> Router {
         .route("/v1/reloads", get(configuration::reloads))
         .route("/v1/traces", get(traces::list))
         .route("/v1/traces/{trace_id}", get(traces::one))
+        .route("/v1/openapi.json", get(description))
         .nest("/v1/admin", admin)
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -130,6 +131,11 @@ async fn security_headers(State(app): State<App>, mut response: Response) -> Res
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     response
+}
+
+/// All of this, for programs.
+async fn description() -> ([(HeaderName, &'static str); 1], &'static str) {
+    ([(header::CONTENT_TYPE, "application/json")], include_str!("openapi.json"))
 }
 
 async fn modes(State(app): State<App>) -> Json<serde_json::Value> {
