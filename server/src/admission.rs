@@ -14,6 +14,7 @@ use std::sync::{
 use tokio::sync::Notify;
 
 use crate::{
+    config::Line,
     model::{Lease, Mode},
     pipeline::{EncodedFrame, FrameError, Settings, check_age},
     telemetry::FrameTrace,
@@ -29,6 +30,21 @@ pub struct WaitingFrame {
     pub mode: Arc<Mode>,
     /// The settings under which it came; whatever is reloaded, it ends under them.
     pub settings: Settings,
+    /// Where it waits.
+    pub line: Line,
+}
+
+/// What a frame waits for.
+struct Aim {
+    mode: Arc<Mode>,
+    line: Line,
+    max_waiting: u32,
+}
+
+impl WaitingFrame {
+    fn aim(&self) -> Aim {
+        Aim { mode: Arc::clone(&self.mode), line: self.line, max_waiting: self.settings.limits.max_waiting }
+    }
 }
 
 /// The place for the one frame of a session that waits. It is filled by one task and emptied by another.
@@ -51,13 +67,12 @@ impl LatestSlot {
         self.lock().is_some()
     }
 
-    /// The mode of the waiting frame, once there is one and it is not of `other_than`; and how many may wait.
-    async fn mode(&self, other_than: Option<&Arc<Mode>>) -> (Arc<Mode>, u32) {
+    /// What the waiting frame waits for, once there is one and it is not of the mode `other_than`.
+    async fn aim(&self, other_than: Option<&Arc<Mode>>) -> Aim {
         loop {
-            let of = |waiting: &WaitingFrame| (Arc::clone(&waiting.mode), waiting.settings.limits.max_waiting);
-            let waiting = self.lock().as_ref().map(of);
+            let waiting = self.lock().as_ref().map(WaitingFrame::aim);
             match waiting {
-                Some((mode, most)) if other_than.is_none_or(|other| !Arc::ptr_eq(&mode, other)) => return (mode, most),
+                Some(aim) if other_than.is_none_or(|other| !Arc::ptr_eq(&aim.mode, other)) => return aim,
                 _ => self.filled.notified().await,
             }
         }
@@ -104,7 +119,7 @@ impl Drop for Place<'_> {
 /// A frame that can't have one comes with the reason.
 pub async fn admit(slot: &LatestSlot, queue: &Queue) -> (WaitingFrame, Result<Lease, FrameError>) {
     loop {
-        let (mode, max_waiting) = slot.mode(None).await;
+        let Aim { mode, line, max_waiting } = slot.aim(None).await;
         let place = match queue.enter(&mode, max_waiting) {
             Ok(place) => place,
             Err(overloaded) => match slot.take(&mode) {
@@ -113,8 +128,8 @@ pub async fn admit(slot: &LatestSlot, queue: &Queue) -> (WaitingFrame, Result<Le
             },
         };
         let lease = tokio::select! {
-            lease = mode.lease() => lease,
-            _another = slot.mode(Some(&mode)) => continue,
+            lease = mode.lease(line) => lease,
+            _another = slot.aim(Some(&mode)) => continue,
         };
         drop(place);
         if let Some(waiting) = slot.take(&mode) {
@@ -142,7 +157,7 @@ mod tests {
     fn waiting(id: u32, mode: &Arc<Mode>) -> WaitingFrame {
         let frame = EncodedFrame { id, session: 1, captured_at_micros: 0, bytes: Bytes::new(), accepts: Accepts::Jpeg };
         let trace = FrameTrace::unrecorded(TraceStart::default());
-        WaitingFrame { frame, trace, mode: Arc::clone(mode), settings: settings() }
+        WaitingFrame { frame, trace, mode: Arc::clone(mode), settings: settings(), line: Line::First }
     }
 
     fn settings() -> Settings {
@@ -181,7 +196,7 @@ mod tests {
         let (slot, mode) = (LatestSlot::default(), mode("fast"));
         assert!(slot.put(waiting(1, &mode)).is_none());
         assert_eq!(slot.put(waiting(2, &mode)).map(|old| old.frame.id), Some(1));
-        assert_eq!(slot.mode(None).await.0.name, mode.name);
+        assert_eq!(slot.aim(None).await.mode.name, mode.name);
         assert_eq!(slot.take(&mode).map(|newest| newest.frame.id), Some(2));
         assert!(slot.take(&mode).is_none());
     }

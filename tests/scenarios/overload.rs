@@ -43,17 +43,17 @@ async fn stream(mut client: Client, jpeg: &[u8], time: Duration, interval: Durat
             tokio::time::sleep(Duration::from_millis(1)).await;
             continue;
         }
-        let frame_id = match client.answer().await? {
-            Event::Result(result) => result.frame_id,
+        match client.answer().await? {
+            Event::Result(result) => {
+                let sent = sent_at.remove(&result.frame_id).context("an answer to nothing")?;
+                seen.latencies.push(sent.elapsed());
+            }
             Event::Text(text) => {
+                let frame_id = text["frame_id"].as_u64().context("a drop of no frame")? as u32;
+                sent_at.remove(&frame_id).context("a drop of nothing")?;
                 seen.drops.push(text["reason"].as_str().unwrap_or_default().to_owned());
-                text["frame_id"].as_u64().context("a drop of no frame")? as u32
             }
             other => bail!("{other:?}"),
-        };
-        let sent = sent_at.remove(&frame_id).context("an answer to nothing")?;
-        if seen.latencies.len() + seen.drops.len() < seen.sent as usize {
-            seen.latencies.push(sent.elapsed());
         }
     }
     Ok(seen)
@@ -84,6 +84,33 @@ async fn ten_times_too_much_is_answered_or_dropped_to_the_frame_and_what_is_answ
     }
     let (least, most) = (shares.iter().min().context("none")?, shares.iter().max().context("none")?);
     ensure!(*most <= *least + *least / 4 + 2, "they do not take turns: {shares:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn preferred_clients_come_first_and_all_others_still_take_turns() -> Result<()> {
+    let tokens = ["the-token-of-the-stage", "the-token-of-the-public"];
+    let (_lab, server) = slow(&format!(
+        "[capture]\nmin_frame_interval_millis = 0\n[security]\npreferred_clients = [\"stage\"]\n\
+         [security.client_tokens]\nstage = \"{}\"\npublic = \"{}\"",
+        tokens[0], tokens[1]
+    ))?;
+    let jpeg = gradient_jpeg(SLOW_WIDTH, 64)?;
+    let mut clients = Vec::new();
+    for number in 0..6 {
+        let client = Client::connect_with(server.address(), tokens[usize::from(number > 0)]).await?;
+        let jpeg = jpeg.clone();
+        clients.push(tokio::spawn(async move { stream(client, &jpeg, Duration::from_secs(3), Duration::ZERO).await }));
+    }
+    let mut answered = Vec::new();
+    for client in clients {
+        answered.push(client.await??.latencies.len());
+    }
+    let (stage, public) = (answered[0], &answered[1..]);
+    let (least, most) = (public.iter().min().context("none")?, public.iter().max().context("none")?);
+    // One of theirs waits beside the stage's, so that it gets half of all.
+    ensure!(stage >= 2 * most, "the stage is not preferred: {answered:?}");
+    ensure!(*least > 0 && *most <= *least + *least / 4 + 2, "the others do not take turns: {answered:?}");
     Ok(())
 }
 

@@ -22,6 +22,8 @@ pub(crate) enum Subject {
     Networks,
     /// The frame path beside its floor, and eight clients that share it
     Frames,
+    /// Ten times too many frames, a greedy client, idle ones, those that come and go, a server that is killed
+    Overload,
     /// Encoding masks: their runs, and deflate by several libraries
     Masks,
     /// A call into a worker process beside one in the server's own
@@ -80,6 +82,10 @@ impl Subject {
             Self::Masks => cargo_bench("segue-tests", "masks"),
             Self::Containment => scenario_bench("containment", "segue-misbehaving", program)?,
             Self::Frames => scenario_bench("frames", "segue-null", program)?,
+            Self::Overload => {
+                build_release("segue-null")?;
+                scenario_bench("overload", "segue-misbehaving", program)?
+            }
             Self::Swap | Self::Reload => {
                 let mut command = tool(program);
                 command.args(["bench", if self == Self::Swap { "swap" } else { "reload" }]);

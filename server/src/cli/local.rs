@@ -10,7 +10,7 @@ use super::{
     places::{PlaceArguments, ProfileArguments},
 };
 use crate::{
-    config::{LogFormat, Profile},
+    config::{Line, LogFormat, Profile},
     model::{LoadedModel, Mode, Modes, Registry},
     pipeline::{Accepts, Desk, EncodedFrame, EncodedMask, HEADROOM_LEN_BYTES, Settings, Wanted},
     telemetry::{FrameTrace, TraceStart, start_log},
@@ -78,7 +78,7 @@ impl Local {
         wanted: Wanted,
     ) -> Result<(EncodedMask, FrameTrace), Failure> {
         self.runtime.block_on(async {
-            let lease = mode.lease().await;
+            let lease = mode.lease(Line::First).await;
             let lease = lease.map_err(|reason| Failure::does_not_hold(format!("mode {}: {reason}", mode.name)))?;
             let frame = EncodedFrame {
                 id: 0,

@@ -17,7 +17,22 @@ pub struct Pass {
 
 type Hash = [u8; 32];
 
+/// Where frames wait for an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// In the one that leads there.
+    First,
+    /// Behind each other, for a place in the first.
+    Second,
+}
+
 impl SecuritySettings {
+    /// Where those wait whom `pass` let in: nobody is behind where nobody is preferred.
+    pub fn line(&self, pass: &Pass) -> Line {
+        let is_preferred = || pass.client.as_ref().is_some_and(|client| self.preferred_clients.contains(client));
+        if self.preferred_clients.is_empty() || is_preferred() { Line::First } else { Line::Second }
+    }
+
     /// Whether there is an admin token.
     pub fn has_admin(&self) -> bool {
         !self.admin_token.is_empty()
@@ -78,6 +93,7 @@ mod tests {
             admin_token: "an admin's long token".into(),
             client_tokens: clients.iter().map(|(name, token)| ((*name).into(), (*token).into())).collect(),
             trusted_proxies: Vec::new(),
+            preferred_clients: Vec::new(),
             allowed_plugins: Vec::new(),
         }
     }

@@ -100,6 +100,12 @@ fn judge(profile: &Profile, origins: &Origins) -> Vec<Fault> {
             faults.push(origins.fault(&key, what));
         }
     }
+    let clients = &profile.security.client_tokens;
+    for name in profile.security.preferred_clients.iter().filter(|name| !clients.contains_key(*name)) {
+        let known: Vec<_> = clients.keys().map(String::as_str).collect();
+        let what = format!("there is no {name:?} among security.client_tokens; there are: {}", known.join(", "));
+        faults.push(origins.fault("security.preferred_clients", what));
+    }
     let capture = &profile.capture;
     let floors = [
         ("min_jpeg_quality", u32::from(capture.adaptive.min_jpeg_quality), "jpeg_quality", capture.jpeg_quality.into()),

@@ -14,7 +14,7 @@ mod sources;
 mod values;
 mod watch;
 
-pub use access::Pass;
+pub use access::{Line, Pass};
 pub use effective::{Change, Effective, Entry, changes, fixed_keys};
 pub(crate) use fault::line_of;
 pub use fault::{Fault, Faults, Place};

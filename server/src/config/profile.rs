@@ -479,6 +479,10 @@ pub struct SecuritySettings {
     #[garde(skip)]
     #[schemars(with = "Vec<String>", extend("examples" = [["10.0.0.0/8"]]))]
     pub trusted_proxies: Vec<IpNet>,
+    /// Names of `client_tokens` whose frames come first: of all others, one waits beside them at a time.
+    #[serde(default)]
+    #[garde(skip)]
+    pub preferred_clients: Vec<String>,
     /// SHA-256 of the plugin files that may be run, in hex; every file of the plugin directory when there is none.
     #[serde(default)]
     #[garde(custom(hashes))]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes, to_bytes},
-    extract::{Query, State},
+    extract::{Extension, Query, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::{App, refusal::Refusal, traceparent::TraceParent};
 use crate::{
+    config::{Line, Pass},
     model::{Lease, Mode, UnknownMode},
     pipeline::{
         self, Accepts, Desk, Drawing, EncodedFrame, FrameError, HEADROOM_LEN_BYTES, Look, OutputView, Settings, View,
@@ -75,6 +76,7 @@ pub(super) async fn segment(
     State(app): State<App>,
     question: Result<Query<Question>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
+    Extension(pass): Extension<Pass>,
     body: Body,
 ) -> Result<Response, Refusal> {
     let Query(question) = question.map_err(|error| bad_query(error.body_text()))?;
@@ -99,7 +101,8 @@ pub(super) async fn segment(
     let trace_id = hex::encode(trace.trace_id());
     let frame = EncodedFrame { id: 0, session: 0, captured_at_micros: 0, bytes: body, accepts: Accepts::AnyPicture };
     let settings = Settings { result: configuration.result, limits: configuration.limits };
-    let (result, trace) = run(&app, mode, frame, trace, settings, wanted).await;
+    let line = configuration.security.line(&pass);
+    let (result, trace) = run(&app, (mode, line), frame, trace, settings, wanted).await;
     if let Some(trace) = trace {
         match &result {
             Ok(_) => trace.finish(Outcome::Answered, ""),
@@ -154,7 +157,7 @@ async fn read_body(body: Body, limit: usize) -> Result<Bytes, Refusal> {
 
 async fn run(
     app: &App,
-    mode: &Mode,
+    (mode, line): (&Mode, Line),
     frame: EncodedFrame,
     mut trace: FrameTrace,
     settings: Settings,
@@ -162,7 +165,7 @@ async fn run(
 ) -> pipeline::Done {
     // Large pictures take long to decode. They take turns, so that the frames of sessions find an instance.
     let _turn = app.uploads.acquire().await;
-    match lease(mode, settings.limits.max_age_millis).await {
+    match lease(mode, line, settings.limits.max_age_millis).await {
         Ok(lease) => {
             trace.served_by(mode.served_by());
             Desk::default().run(lease, frame, trace, settings, wanted).await
@@ -171,11 +174,11 @@ async fn run(
     }
 }
 
-async fn lease(mode: &Mode, patience_millis: u64) -> Result<Lease, FrameError> {
+async fn lease(mode: &Mode, line: Line, patience_millis: u64) -> Result<Lease, FrameError> {
     if !mode.state().can_serve() {
         return Err(FrameError::NotReady(mode.state().message().to_owned()));
     }
-    match timeout(Duration::from_millis(patience_millis), mode.lease()).await {
+    match timeout(Duration::from_millis(patience_millis), mode.lease(line)).await {
         Ok(lease) => lease.map_err(FrameError::NotReady),
         Err(_elapsed) => Err(FrameError::Expired(patience_millis.into())),
     }

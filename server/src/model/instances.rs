@@ -16,6 +16,7 @@ use tracing::field::Empty;
 
 use super::{Mode, health::Health, loader::IsWanted};
 use crate::{
+    config::Line,
     copies::PrivateCopy,
     plugin_host::{Build, Instance, InstanceError, InstanceInfo, ModelSpec, give_back_memory},
     telemetry::{CONTROL, Mark, MarkKind, Telemetry, crashed, with_trace_id},
@@ -36,6 +37,8 @@ pub struct LoadedModel {
     _weights: Option<Arc<PrivateCopy>>,
     free: Mutex<Vec<Idle>>,
     permits: Arc<Semaphore>,
+    /// Whoever has it is the first of the second line, and waits in the first.
+    head_of_second: Semaphore,
     /// How many frames wait for an instance.
     waiting: AtomicU32,
     /// How long a frame has an instance, about, in microseconds.
@@ -120,6 +123,7 @@ impl LoadedModel {
             instance_count: count,
             missing: Missing::default(),
             permits: Arc::new(Semaphore::new(count)),
+            head_of_second: Semaphore::new(1),
             waiting: AtomicU32::new(0),
             usual_micros: AtomicU32::new(0),
             free: Mutex::new(instances.into_iter().map(|instance| (instance, Belongings::default())).collect()),
@@ -194,10 +198,14 @@ impl LoadedModel {
         lock(&self.health)
     }
 
-    /// Waits for a free instance for a frame of `mode`, first come first served.
-    pub async fn lease(self: &Arc<Self>, mode: &Arc<str>) -> Lease {
+    /// Waits for a free instance for a frame of `mode`, first come first served in each line.
+    pub async fn lease(self: &Arc<Self>, mode: &Arc<str>, line: Line) -> Lease {
         let waiting = Waiting::behind_others(&self.waiting);
-        // Nobody closes the semaphore; if somebody ever does, its order is what is lost, not an instance.
+        // Nobody closes the semaphores; if somebody ever does, their order is what is lost, not an instance.
+        let _head = match line {
+            Line::First => None,
+            Line::Second => self.head_of_second.acquire().await.ok(),
+        };
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         *lock(&self.last_used) = Instant::now();
         let idle = lock(&self.free).pop();

@@ -15,7 +15,11 @@ use super::{
     instances::{Lease, LoadedModel},
     loader::Artifacts,
 };
-use crate::{config::ModeSettings, plugin_host::InstanceInfo, telemetry::ServedBy};
+use crate::{
+    config::{Line, ModeSettings},
+    plugin_host::InstanceInfo,
+    telemetry::ServedBy,
+};
 
 /// A mode that clients can choose. A reload keeps it as long as its model stays the same, and puts another in its
 /// place when not; then frames in flight end here.
@@ -192,10 +196,10 @@ impl Mode {
         self.state.subscribe()
     }
 
-    /// Waits until it serves and has a free instance, first come first served; or says why it never will.
-    pub async fn lease(&self) -> Result<Lease, String> {
+    /// Waits in `line` until it serves and has a free instance; or says why it never will.
+    pub async fn lease(&self, line: Line) -> Result<Lease, String> {
         match self.ready().await {
-            Ok(model) => Ok(model.lease(&self.name).await),
+            Ok(model) => Ok(model.lease(&self.name, line).await),
             Err(fault) => Err(fault.reason.clone()),
         }
     }

@@ -125,8 +125,9 @@ pub(super) async fn take_frame(session: &Session, frame: FrameMessage, fault: Op
         accepts: Accepts::Jpeg,
     };
     let settings = Settings { result: configuration.result, limits: configuration.limits };
+    let line = configuration.security.line(&session.pass);
     trace.put(Stage::Receive, 0, trace.now());
-    if let Some(old) = session.slot.put(WaitingFrame { frame, trace, mode, settings }) {
+    if let Some(old) = session.slot.put(WaitingFrame { frame, trace, mode, settings, line }) {
         drop_frame(session, old.trace, old.frame.id, FrameError::Superseded).await;
     }
     // An idle session takes this frame before the next one, which may have come together with it, replaces it.
