@@ -166,3 +166,14 @@ fn models_are_listed_verified_and_taken_from_a_file() -> Result<()> {
     assert!(stderr(&foreign).contains("is none of the files of model \"selfie\""), "{}", stderr(&foreign));
     Ok(())
 }
+
+#[test]
+fn whoever_reads_no_further_is_no_fault() -> Result<()> {
+    for arguments in [&["models"][..], &["profile", "show"], &["profile", "schema"]] {
+        let (reader, writer) = std::io::pipe()?;
+        drop(reader);
+        let output = segue(arguments).stdout(writer).output()?;
+        assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]), "{arguments:?}");
+    }
+    Ok(())
+}

@@ -73,6 +73,9 @@ enum Command {
 impl Arguments {
     /// Does what they say.
     pub fn run(self) -> ExitCode {
+        if !matches!(self.command, Command::Serve(_) | Command::Worker(_)) {
+            end_with_the_reader();
+        }
         let result = match self.command {
             Command::Serve(serve) => serve.run(),
             Command::Segment(segment) => segment.run(),
@@ -94,6 +97,18 @@ impl Arguments {
             }
         }
     }
+}
+
+/// Whoever reads what is printed may have had enough, as `head` has: that is no fault, and `println!` panics of it.
+fn end_with_the_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload().downcast_ref::<String>();
+        if said.is_some_and(|said| said.starts_with("failed printing to stdout")) {
+            std::process::exit(0);
+        }
+        usual(panic);
+    }));
 }
 
 /// Why the program does not end with 0.
