@@ -1,13 +1,14 @@
 //! More than a server can do, of all kinds: what is over a limit is refused at once with its reason, and all else goes on.
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
     net::TcpStream,
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use segue_tests::{Client, Event, Lab, Live, Profiles, Server, built, gradient_jpeg};
+use segue_tests::{Client, Event, Lab, Live, Profiles, Server, built, gradient_jpeg, segue};
 use serde_json::json;
 
 /// The backend dawdles over frames of this width.
@@ -275,4 +276,40 @@ async fn a_drain_turns_readiness_tells_sockets_and_ends_with_0() -> Result<()> {
     drop(client);
     assert_eq!(server.wait()?.code(), Some(0));
     Ok(())
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_nobody() -> Result<()> {
+    let lab = Lab::install(&built("libnull.so")?, "null", "")?;
+    // A pipe holds 64 KB; then whoever writes to it waits for its reader.
+    let (unread, pipe) = std::io::pipe()?;
+    let mut command = segue(&["serve", "--listen", "127.0.0.1:0", "--set", "telemetry.log=trace"]);
+    command.args(lab.places()).stdout(Stdio::piped()).stderr(pipe);
+    let mut server = Running(command.spawn()?);
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.take().context("no stdout")?).read_line(&mut line)?;
+    let address = line.trim().split("://").nth(1).context("no address")?.to_owned();
+    let jpeg = gradient_jpeg(64, 64)?;
+    for _ in 0..200 {
+        let mut client = Client::connect(&address).await?;
+        client.frame(1, &jpeg).await?;
+        client.result().await?;
+    }
+    // As it was full, the server did not notice.
+    let mut first = [0; 1];
+    (&unread).read_exact(&mut first)?;
+    let metrics = ureq::get(format!("http://{address}/metrics")).call()?.body_mut().read_to_string()?;
+    let lost = metrics.lines().find_map(|line| line.strip_prefix("segue_log_lines_lost ")).context("no metric")?;
+    ensure!(lost.parse::<u64>()? > 0, "the pipe was never full");
+    Ok(())
+}
+
+/// Ended when it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

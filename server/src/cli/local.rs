@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::runtime::{Builder, Runtime};
+use tracing_appender::non_blocking::WorkerGuard;
 
 use super::{
     Failure,
@@ -22,6 +23,7 @@ pub(super) struct Local {
     settings: Settings,
     modes: Modes,
     _registry: Registry,
+    _log: WorkerGuard,
 }
 
 /// Class ids of one picture, and the trace of making them.
@@ -41,7 +43,7 @@ impl Local {
         retune: impl FnOnce(&mut Profile),
     ) -> Result<Self, Failure> {
         let mut profile = profile.load()?.profile;
-        start_log("warn", LogFormat::Text).map_err(Failure::wrong_usage)?;
+        let log = start_log("warn", LogFormat::Text).map_err(Failure::wrong_usage)?;
         let known: Vec<_> = profile.modes.keys().cloned().collect();
         if let Some(name) = names.iter().find(|name| !known.contains(name)) {
             return Err(Failure::wrong_usage(format!("there is no mode {name:?}; there are: {}", known.join(", "))));
@@ -54,7 +56,7 @@ impl Local {
         let modes = registry.modes(&profile.modes, &names[0], &[]);
         let runtime = Builder::new_current_thread().enable_time().build().map_err(Failure::does_not_hold)?;
         let settings = Settings { result: profile.result, limits: profile.limits };
-        Ok(Self { runtime, settings, modes, _registry: registry })
+        Ok(Self { runtime, settings, modes, _registry: registry, _log: log })
     }
 
     /// The largest picture that is read, in bytes.

@@ -55,7 +55,8 @@ impl Serve {
         // As a layer, so that an edit of the profile's own address is no change.
         layers.overrides.extend(self.listen.map(|listen| format!("server.listen={listen}")));
         let profile = load(&layers).map_err(Failure::wrong_usage)?.profile;
-        telemetry::start_log(&profile.telemetry.log, profile.telemetry.log_format).map_err(Failure::wrong_usage)?;
+        let _log =
+            telemetry::start_log(&profile.telemetry.log, profile.telemetry.log_format).map_err(Failure::wrong_usage)?;
         telemetry::report_into(&profile.telemetry.crash_folder);
         let places = self.places.places()?;
         let threads = io_threads(profile.server.io_threads);

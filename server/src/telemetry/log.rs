@@ -12,6 +12,7 @@ use opentelemetry_sdk::{
     trace::{SdkTracerProvider, SpanData, SpanProcessor},
 };
 use tracing::Span;
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
     EnvFilter, Layer, Registry, filter::filter_fn, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt,
@@ -27,6 +28,7 @@ type Lines = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// What of the log can be changed: the form of its lines, and which there are.
 struct Log {
+    writer: NonBlocking,
     lines: reload::Handle<Lines, Registry>,
     filter: reload::Handle<EnvFilter, Registry>,
 }
@@ -36,18 +38,30 @@ static LOG: OnceLock<Log> = OnceLock::new();
 /// The server's telemetry, once there is a server: control-plane spans are exported by it.
 static SPANS_GO_TO: OnceLock<Arc<Telemetry>> = OnceLock::new();
 
-/// Starts the log on stderr. `directives` is what `telemetry.log` says; `RUST_LOG` wins over it.
-pub fn start_log(directives: &str, format: LogFormat) -> Result<(), String> {
-    let (lines, lines_handle) = reload::Layer::new(lines(format));
+/// So many lines wait to be written. Whoever logs waits for nobody, be the disk busy or the pipe full: further lines are lost,
+/// and counted.
+const MOST_LINES: usize = 10_000;
+
+/// Starts the log on stderr. `directives` is what `telemetry.log` says; `RUST_LOG` wins over it. What waits is written
+/// when the guard is dropped.
+pub fn start_log(directives: &str, format: LogFormat) -> Result<WorkerGuard, String> {
+    let builder = NonBlockingBuilder::default().buffered_lines_limit(MOST_LINES).thread_name("log");
+    let (writer, guard) = builder.finish(std::io::stderr());
+    let (lines, lines_handle) = reload::Layer::new(lines(writer.clone(), format));
     let (filter, filter_handle) = reload::Layer::new(filter(directives)?);
     let provider = SdkTracerProvider::builder().with_span_processor(ToExporter).build();
     let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("segue"));
     let spans = spans.with_filter(filter_fn(|metadata| metadata.target() == CONTROL));
     // A second start, in a test, changes nothing.
     if tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).try_init().is_ok() {
-        let _ = LOG.set(Log { lines: lines_handle, filter: filter_handle });
+        let _ = LOG.set(Log { writer, lines: lines_handle, filter: filter_handle });
     }
-    Ok(())
+    Ok(guard)
+}
+
+/// Lines that were lost since nobody took them.
+pub(super) fn lost_lines() -> usize {
+    LOG.get().map_or(0, |log| log.writer.error_counter().dropped_lines())
 }
 
 /// Starts the log of a worker process: JSON on stderr, which the server reads and hands to its own log.
@@ -66,7 +80,7 @@ pub(super) fn change_log(directives: &str, format: LogFormat) -> Result<(), Stri
         tracing::warn!("RUST_LOG is set and wins over telemetry.log");
     }
     log.filter.reload(filter(directives)?).map_err(|error| error.to_string())?;
-    log.lines.reload(lines(format)).map_err(|error| error.to_string())
+    log.lines.reload(lines(log.writer.clone(), format)).map_err(|error| error.to_string())
 }
 
 /// From now on `telemetry` exports the control plane's spans.
@@ -85,8 +99,8 @@ pub fn with_trace_id(span: Span) -> Span {
     span
 }
 
-fn lines(format: LogFormat) -> Lines {
-    let to_stderr = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+fn lines(writer: NonBlocking, format: LogFormat) -> Lines {
+    let to_stderr = fmt::layer().with_writer(writer).with_ansi(std::io::stderr().is_terminal());
     match format {
         LogFormat::Text => to_stderr.boxed(),
         LogFormat::Json => to_stderr.json().flatten_event(true).with_span_list(false).boxed(),

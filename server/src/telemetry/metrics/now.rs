@@ -107,6 +107,8 @@ pub(super) fn encode_process(encoder: &mut DescriptorEncoder<'_>, started: Syste
     let descriptors = open_descriptors().map(|count| (Vec::new(), count));
     let help = "Files and sockets that the server's own process has open";
     gauges(encoder, ("open_descriptors", help, None), descriptors.into_iter())?;
+    let lost = std::iter::once((Vec::new(), super::super::log::lost_lines() as i64));
+    gauges(encoder, ("log_lines_lost", "Lines of the log that nobody took in time, since the start", None), lost)?;
     let started = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let help = "When the server was started, in seconds since the epoch";
     gauges(encoder, ("start_time", help, Some(&Unit::Seconds)), std::iter::once((Vec::new(), started)))?;
