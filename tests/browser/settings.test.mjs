@@ -45,7 +45,7 @@ test('what was chosen outlives a reload, and a link takes it to somebody else', 
   if (hasClass) await toggle.click();
   const chosen = await now(page);
   assert.equal(chosen.hidden.length, hasClass ? 1 : 0);
-  await page.waitForFunction(() => window.segue.stream.pulse.quality.settings.jpegQuality === 25);
+  await page.waitForFunction(() => window.segue.stream.pulse.quality.settings?.jpegQuality === 25);
 
   await page.reload();
   await visitor.reads('Ready');
@@ -54,7 +54,7 @@ test('what was chosen outlives a reload, and a link takes it to somebody else', 
   await visitor.goLive();
   if (mode) await visitor.isAnsweredBy(mode);
   if (hasClass) await page.locator('#legend .legend-toggle[aria-pressed="false"]').waitFor();
-  await page.waitForFunction(() => window.segue.stream.pulse.quality.settings.jpegQuality === 25);
+  await page.waitForFunction(() => window.segue.stream.pulse.quality.settings?.jpegQuality === 25);
 
   const link = new URL(page.url());
   assert.doesNotMatch(link.hash, /camera/, 'whose camera it is stays here');
