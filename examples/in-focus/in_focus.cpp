@@ -270,7 +270,8 @@ constinit const SeguePlugin segue_plugin_v1 = {
     .destroy = destroy,
     .info = info,
     .infer = infer,
-    .warm_up = nullptr, // These three are optional.
+    .warm_up = nullptr, // These four are optional.
     .reset = nullptr,
     .quiesce = nullptr,
+    .propose = nullptr,
 };

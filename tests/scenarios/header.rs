@@ -107,7 +107,8 @@ fn all_assertions() -> String {
             infer,
             warm_up,
             reset,
-            quiesce
+            quiesce,
+            propose
         }),
     ]
     .concat()

@@ -26,8 +26,8 @@ fn with_field(at: usize, bytes: &[u8]) -> Result<Vec<u8>> {
     let magic = MAGIC.to_le_bytes();
     let starts: Vec<_> = (0..file.len() - 8).filter(|&at| file[at..at + 8] == magic && at % 8 == 0).collect();
     ensure!(!starts.is_empty(), "the descriptor is not found");
-    // The compiler keeps the number in code, too: the descriptor is the place that is followed by version 1.1.
-    let start = starts.into_iter().find(|&at| file[at + 8..at + 12] == [1, 0, 1, 0]).context("no descriptor")?;
+    // The compiler keeps the number in code, too: the descriptor is the place that is followed by version 1.2.
+    let start = starts.into_iter().find(|&at| file[at + 8..at + 12] == [1, 0, 2, 0]).context("no descriptor")?;
     file[start + at..start + at + bytes.len()].copy_from_slice(bytes);
     Ok(file)
 }
@@ -54,7 +54,7 @@ fn said_of(path: &Path) -> Result<String> {
 fn a_good_plugin_is_described_without_being_run() -> Result<()> {
     let said = inspect(&plugin_bytes()?)?;
     assert!(said.starts_with("name     selfie\nversion  0.1.0\n"), "{said}");
-    assert!(said.contains("ABI      1.1"), "{said}");
+    assert!(said.contains("ABI      1.2"), "{said}");
     // One of an older minor is as good.
     let older = inspect(&with_field(offset_of!(Plugin, abi_minor), &0_u16.to_le_bytes())?)?;
     assert!(older.contains("ABI      1.0"), "{older}");

@@ -310,6 +310,17 @@ impl Client {
         }
     }
 
+    /// Waits until the mode that was asked for is ready.
+    pub async fn mode_is_ready(&mut self) -> Result<()> {
+        loop {
+            let mode = self.text_of("mode").await?;
+            ensure!(mode["state"] != "unavailable", "{mode}");
+            if mode["state"] == "ready" {
+                return Ok(());
+            }
+        }
+    }
+
     /// The next text of `kind`; results in between are passed over.
     pub async fn text_of(&mut self, kind: &str) -> Result<Value> {
         loop {

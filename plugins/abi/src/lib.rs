@@ -31,7 +31,7 @@ const _: () = assert!(MAGIC == u64::from_le_bytes(*b"SEGUEPLG"));
 /// A host refuses a plugin of another major number.
 pub const ABI_MAJOR: u16 = 1;
 /// A host refuses a plugin of a higher minor number.
-pub const ABI_MINOR: u16 = 1;
+pub const ABI_MINOR: u16 = 2;
 /// The symbol under which the descriptor is exported; its number is [`ABI_MAJOR`].
 pub const PLUGIN_SYMBOL: &str = "segue_plugin_v1";
 
@@ -40,6 +40,8 @@ pub const PLUGIN_SYMBOL: &str = "segue_plugin_v1";
 pub const PLUGIN_PANIC_UNWIND: u32 = 1 << 0;
 /// The plugin has no threads and no thread-local state left once its last instance is destroyed.
 pub const PLUGIN_UNLOADABLE: u32 = 1 << 1;
+/// Since 1.2. The plugin calls other machines: its processes may use the network, which is refused to all others.
+pub const PLUGIN_NETWORK: u32 = 1 << 2;
 
 /// The call did what it was asked to do.
 pub const STATUS_OK: i32 = 0;
@@ -90,7 +92,7 @@ impl Text {
     }
 }
 
-/// A buffer of the host's into which a plugin writes the reason of a failure.
+/// A buffer of the host's into which a plugin writes a text: the reason of a failure, most often.
 #[repr(C)]
 #[derive(Debug)]
 pub struct TextBuffer {
@@ -288,7 +290,7 @@ pub struct Plugin {
     pub sizeof_frame: u32,
     /// `size_of::<Output>()` there.
     pub sizeof_output: u32,
-    /// [`PLUGIN_PANIC_UNWIND`], and [`PLUGIN_UNLOADABLE`] if that holds.
+    /// [`PLUGIN_PANIC_UNWIND`], and those of the others that hold.
     pub flags: u32,
     /// Name of the backend, as profiles and models write it: `[a-z0-9-]`, padded with zeros.
     pub name: [u8; 32],
@@ -327,6 +329,19 @@ pub struct Plugin {
     pub reset: Option<unsafe extern "C" fn(instance: *mut c_void, session: u64)>,
     /// Stops every thread of the plugin; called after the last `destroy` of an unloadable plugin. Optional.
     pub quiesce: Option<unsafe extern "C" fn()>,
+    /// Since 1.2. Writes an entry of the catalog, as TOML, for the model in `file`; nothing when that is not a kind of file that
+    /// the plugin reads. Called without any instance, by a person's command only. Optional.
+    pub propose: Option<
+        unsafe extern "C" fn(host: *const Host, file: Text, entry: *mut TextBuffer, error: *mut TextBuffer) -> i32,
+    >,
+}
+
+/// The size of the descriptor of a plugin that was built for ABI 1.`minor`; with the host's own size for those to come.
+pub const fn descriptor_len_bytes(minor: u16) -> usize {
+    match minor {
+        0 | 1 => core::mem::offset_of!(Plugin, propose),
+        _ => size_of::<Plugin>(),
+    }
 }
 
 // SAFETY: the descriptor holds constants and function pointers only; nobody writes to it.

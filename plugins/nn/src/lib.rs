@@ -27,6 +27,7 @@ mod labels;
 pub mod network;
 mod normalise;
 mod parts;
+mod planes;
 mod pointwise;
 mod pool;
 mod preprocess;
@@ -54,6 +55,7 @@ pub use engine::{
 pub use engine::{CandleConv, CandleDepthwise, CandleEngine, CandleImage, CandleNorm};
 pub use expanded::Expanded;
 pub use gemm::Bf16;
+pub use planes::PlaneLabeller;
 pub use pointwise::{Pointwise, PointwiseInput};
 pub use pool::Pool;
 pub use preprocess::{Layout, Normalisation, Preprocessor, RgbFrame};

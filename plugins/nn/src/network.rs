@@ -157,7 +157,7 @@ impl<F: Family> Backend for NetworkBackend<F> {
         let rule = F::input(&settings);
         let rule = InputRule { size: input_size(common)?.unwrap_or(rule.size), ..rule };
         let (running, count) = Running::load(common, model.max_threads, &weights, &settings, rule)?;
-        Ok(Self { running, classes: classes(model, count)?, rule })
+        Ok(Self { running, classes: model.classes_of(count)?, rule })
     }
 
     fn info(&self) -> Info {
@@ -201,24 +201,6 @@ fn input_size(common: Common) -> Result<Option<usize>> {
         }
         size => Ok(size),
     }
-}
-
-/// The catalog's classes, or numbered ones; as many as the network has.
-fn classes(model: &Model<'_>, count: usize) -> Result<Vec<Class>> {
-    match model.classes.len() {
-        0 => Ok((0..count).map(|class| Class::new(format!("class {class}"), colour(class))).collect()),
-        named if named == count => Ok(model.classes.clone()),
-        named => Err(Error::new(format!(
-            "model {:?} names {named} classes, and its weights have {count}: its labels are those of another data set",
-            model.name
-        ))),
-    }
-}
-
-/// A colour that differs from those of the classes before.
-fn colour(class: usize) -> [u8; 3] {
-    let byte = |factor: usize| (class * factor % 256) as u8;
-    [byte(67), byte(113), byte(199)]
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::resize::{Sampling, Tap};
 use crate::simd::{Kernel, Level, Vector};
 
 /// Stretched rows are padded to whole vectors of any level.
-const PADDING: usize = 16;
+pub(crate) const PADDING: usize = 16;
 
 /// Upsampling of a single-channel plane with half-pixel centres; keeps its taps while sizes stay the same.
 #[derive(Debug)]
@@ -22,20 +22,21 @@ pub struct LabelUpsampler {
 
 /// The taps of all output columns, each list padded to whole vectors.
 #[derive(Debug, Default)]
-struct Columns {
-    count: usize,
+pub(crate) struct Columns {
+    pub(crate) count: usize,
     low: Vec<i32>,
     high: Vec<i32>,
     weight: Vec<f32>,
 }
 
 impl Columns {
-    fn fit(&mut self, input: usize, output: usize) {
+    pub(crate) fn fit(&mut self, taps: impl ExactSizeIterator<Item = Tap>) {
+        let output = taps.len();
         self.count = output;
         self.low.clear();
         self.high.clear();
         self.weight.clear();
-        for tap in Sampling::HalfPixelCentres.taps(input, output) {
+        for tap in taps {
             self.low.push(tap.low as i32);
             self.high.push(tap.high as i32);
             self.weight.push(tap.weight);
@@ -101,7 +102,7 @@ impl LabelUpsampler {
             return;
         }
         self.input = plane_size;
-        self.columns.fit(plane_size.0, width);
+        self.columns.fit(Sampling::HalfPixelCentres.taps(plane_size.0, width));
         self.rows.clear();
         self.rows.extend(Sampling::HalfPixelCentres.taps(plane_size.1, height));
     }
@@ -146,6 +147,12 @@ impl Kernel for LabelRows<'_> {
 /// Resamples one row of probabilities, each kept within 0 to 1.
 #[inline(always)]
 fn stretch_row<V: Vector>(input: &[f32], columns: &Columns, output: &mut [f32]) {
+    stretch::<V>(input, columns, output, |value| value.max(V::splat(0.0)).min(V::splat(1.0)));
+}
+
+/// Resamples one row of values.
+#[inline(always)]
+pub(crate) fn stretch<V: Vector>(input: &[f32], columns: &Columns, output: &mut [f32], finish: impl Fn(V) -> V) {
     assert!(output.len() <= columns.low.len() && output.len().is_multiple_of(PADDING));
     for x in (0..output.len()).step_by(V::LANES) {
         // SAFETY: the lists and the output are whole vectors long, and `Columns::fit` puts all places within
@@ -154,7 +161,7 @@ fn stretch_row<V: Vector>(input: &[f32], columns: &Columns, output: &mut [f32]) 
             let low = V::gather(input.as_ptr(), columns.low.as_ptr().add(x));
             let high = V::gather(input.as_ptr(), columns.high.as_ptr().add(x));
             let value = high.sub(low).mul_add(V::load(columns.weight.as_ptr().add(x)), low);
-            value.max(V::splat(0.0)).min(V::splat(1.0)).store(output.as_mut_ptr().add(x));
+            finish(value).store(output.as_mut_ptr().add(x));
         }
     }
 }
@@ -188,7 +195,7 @@ fn label_row<V: Vector>(low: &[f32], high: &[f32], weight: f32, labels: &mut [u8
 
 /// Stores as many bytes as `output` has room for, fewer than a vector.
 #[inline(always)]
-fn store_tail<V: Vector>(value: V, output: &mut [u8]) {
+pub(crate) fn store_tail<V: Vector>(value: V, output: &mut [u8]) {
     let mut bytes = [0; PADDING];
     // SAFETY: no level has more lanes than `PADDING`.
     unsafe { value.store_bytes(bytes.as_mut_ptr()) };

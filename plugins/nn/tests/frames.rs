@@ -1,6 +1,9 @@
 //! What happens to a frame before and after the network: preprocessing and label upsampling.
 
-use segue_nn::{LabelUpsampler, Layout, Level, Normalisation, Pool, Preprocessor, RgbFrame};
+use segue_nn::{
+    LabelUpsampler, Layout, Level, MaskOutput, Normalisation, Placement, PlaneLabeller, Pool, Preprocessor, RgbFrame,
+    Sampling, Scores, Shape,
+};
 
 fn bytes(len: usize) -> Vec<u8> {
     (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
@@ -97,5 +100,44 @@ fn preprocessing_resizes_without_aliasing_and_normalises() {
                 assert!((f64::from(*value) - expected).abs() < 1e-5, "{level:?} value {at}: {value}, {expected}");
             }
         });
+    }
+}
+
+#[test]
+fn planes_of_scores_are_enlarged_before_they_are_compared() {
+    let shape = Shape { height: 5, width: 7, channels: 3 };
+    let (canvas, picture, size) = ((28, 20), (25, 13), (43, 19));
+    let planes: Vec<f32> = (0..shape.len()).map(|i| ((i * 37 + i / 5 * 11) % 101) as f32 / 20.0).collect();
+    for level in Level::available() {
+        for scores in [Scores::Logits, Scores::Weights] {
+            let (mut labels, mut confidence) = (vec![9; size.0 * size.1], vec![9; size.0 * size.1]);
+            let mut mask =
+                MaskOutput { width: size.0, height: size.1, labels: &mut labels, confidence: Some(&mut confidence) };
+            let placement = Placement { canvas, picture, sampling: Sampling::HalfPixelCentres };
+            let mut pool = Pool::new(2).unwrap();
+            PlaneLabeller::new(level).run(&mut pool, &planes, shape, scores, placement, &mut mask);
+            for (at, (label, share)) in labels.iter().zip(&confidence).enumerate() {
+                let (x, y) = (at % size.0, at / size.0);
+                let place = |i: usize, part: usize, output: usize, canvas: usize, input: usize| {
+                    let on_canvas = (i as f32 + 0.5) * part as f32 / output as f32;
+                    (on_canvas * input as f32 / canvas as f32 - 0.5).clamp(0.0, (input - 1) as f32)
+                };
+                let (x, y) = (place(x, picture.0, size.0, canvas.0, 7), place(y, picture.1, size.1, canvas.1, 5));
+                let value = |class: usize| {
+                    let at = |x: usize, y: usize| planes[(class * 5 + y.min(4)) * 7 + x.min(6)];
+                    let (left, top) = (x as usize, y as usize);
+                    let row = |y| at(left, y) + (at(left + 1, y) - at(left, y)) * (x - left as f32);
+                    row(top) + (row(top + 1) - row(top)) * (y - top as f32)
+                };
+                let values = [value(0), value(1), value(2)];
+                let most = values.into_iter().fold(f32::MIN, f32::max);
+                assert!(values[usize::from(*label)] >= most - 1e-4, "{level:?}, pixel {at}: {values:?}, {label}");
+                let expected = match scores {
+                    Scores::Logits => 255.0 / values.iter().map(|value| (value - most).exp()).sum::<f32>(),
+                    Scores::Weights => 255.0 * most / values.iter().sum::<f32>(),
+                };
+                assert!((f32::from(*share) - expected).abs() < 0.6, "{level:?}, pixel {at}: {expected}, {share}");
+            }
+        }
     }
 }

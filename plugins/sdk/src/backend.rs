@@ -1,5 +1,7 @@
 //! The trait that every backend implements.
 
+use std::path::Path;
+
 use crate::{Call, Frame, Mask, Model, Result};
 
 /// A segmentation backend: one loaded, executable copy of a model.
@@ -7,6 +9,9 @@ use crate::{Call, Frame, Mask, Model, Result};
 /// The server calls an instance from one thread at a time and makes as many instances as it runs at once; what
 /// instances may share (weights, for instance) is for the backend to share.
 pub trait Backend: Send + Sized + 'static {
+    /// Whether it calls other machines: its processes may use the network then.
+    const NEEDS_NETWORK: bool = false;
+
     /// Loads the model. May take long; no frame waits for it.
     fn load(model: &Model<'_>) -> Result<Self>;
 
@@ -26,6 +31,13 @@ pub trait Backend: Send + Sized + 'static {
     fn reset(&mut self, session: u64) {
         let _ = session;
     }
+
+    /// What `segue models inspect` shows: an entry of the catalog, as TOML, for the model in `file`. `None` when that is
+    /// not a kind of file that this backend reads.
+    fn propose(file: &Path) -> Result<Option<String>> {
+        let _ = file;
+        Ok(None)
+    }
 }
 
 /// A class that a model tells apart. One that is labelled `background` is left as the camera took it in every view.
@@ -41,6 +53,12 @@ impl Class {
     /// A class of this name and colour.
     pub fn new(label: impl Into<String>, colour: [u8; 3]) -> Self {
         Self { label: label.into(), colour }
+    }
+
+    /// A class that nobody has named, in a colour that differs from those of the classes before.
+    pub fn numbered(class: usize) -> Self {
+        let byte = |factor: usize| (class * factor % 256) as u8;
+        Self::new(format!("class {class}"), [byte(67), byte(113), byte(199)])
     }
 }
 

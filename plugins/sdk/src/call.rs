@@ -28,11 +28,15 @@ impl<'a> Call<'a> {
 
     /// Runs `work` and reports its time to the frame's trace.
     pub fn stage<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
-        let start = (self.host.now_nanos)(self.host.context);
+        let running = self.begin(stage);
         let result = work();
-        let end = (self.host.now_nanos)(self.host.context);
-        (self.host.stage)(self.host.context, self.frame.token, stage as u32, start, end);
+        running.end();
         result
+    }
+
+    /// Begins a stage, for work that does not end where it began.
+    pub fn begin(&self, stage: Stage) -> RunningStage<'a> {
+        RunningStage { call: *self, stage, start_nanos: (self.host.now_nanos)(self.host.context) }
     }
 
     /// The W3C header `traceparent` for whatever the backend calls over a network, so that its spans become a part of the
@@ -48,5 +52,21 @@ impl<'a> Call<'a> {
     /// [`Error::Cancelled`](crate::Error::Cancelled).
     pub fn cancelled(&self) -> bool {
         (self.host.cancelled)(self.host.context, self.frame.token) != 0
+    }
+}
+
+/// A stage that has begun.
+#[must_use = "a stage that does not end is not reported"]
+pub struct RunningStage<'a> {
+    call: Call<'a>,
+    stage: Stage,
+    start_nanos: u64,
+}
+
+impl RunningStage<'_> {
+    /// Reports its time to the frame's trace. A second report is one more stretch of time.
+    pub fn end(&self) {
+        let Call { host, frame } = self.call;
+        (host.stage)(host.context, frame.token, self.stage as u32, self.start_nanos, (host.now_nanos)(host.context));
     }
 }

@@ -43,7 +43,8 @@ pub const fn descriptor<B: Backend>(name: &str, version: &str, build: &str, unwi
         sizeof_info: size_of::<abi::BackendInfo>() as u32,
         sizeof_frame: size_of::<abi::Frame>() as u32,
         sizeof_output: size_of::<abi::Output>() as u32,
-        flags: if unwinds { abi::PLUGIN_PANIC_UNWIND } else { 0 },
+        flags: if unwinds { abi::PLUGIN_PANIC_UNWIND } else { 0 }
+            | if B::NEEDS_NETWORK { abi::PLUGIN_NETWORK } else { 0 },
         name: abi::padded(name),
         version: abi::padded(version),
         build: abi::padded(build),
@@ -54,6 +55,7 @@ pub const fn descriptor<B: Backend>(name: &str, version: &str, build: &str, unwi
         warm_up: Some(warm_up::<B>),
         reset: Some(reset::<B>),
         quiesce: None,
+        propose: Some(propose::<B>),
     }
 }
 
@@ -182,6 +184,24 @@ unsafe extern "C" fn reset<B: Backend>(instance: *mut c_void, session: u64) {
     }));
 }
 
+unsafe extern "C" fn propose<B: Backend>(
+    host: *const abi::Host,
+    file: abi::Text,
+    entry: *mut abi::TextBuffer,
+    error: *mut abi::TextBuffer,
+) -> i32 {
+    guarded(error, || {
+        // SAFETY: the ABI has the host table live as long as this library is open.
+        let host: &'static abi::Host = unsafe { host.as_ref() }.ok_or_else(|| Error::new("no host table"))?;
+        check_size::<abi::Host>(host.struct_size)?;
+        host::connect(host);
+        if let Some(text) = B::propose(Path::new(read_text(&file)?))? {
+            write_text(entry, &text);
+        }
+        Ok(())
+    })
+}
+
 /// Runs `work`, and turns its failure or its panic into a status and a text.
 fn guarded(error: *mut abi::TextBuffer, work: impl FnOnce() -> Result<()>) -> i32 {
     let (status, reason) = match catch_unwind(AssertUnwindSafe(work)) {
@@ -190,14 +210,19 @@ fn guarded(error: *mut abi::TextBuffer, work: impl FnOnce() -> Result<()>) -> i3
         Ok(Err(Error::Failed(reason))) => (abi::STATUS_FAILED, reason),
         Err(_payload) => (abi::STATUS_PANICKED, format!("panicked: {}", host::take_last_panic())),
     };
+    write_text(error, &reason);
+    status
+}
+
+/// Writes as much of `text` as there is room for.
+fn write_text(buffer: *mut abi::TextBuffer, text: &str) {
     // SAFETY: the ABI lends a text buffer, or null, for this call.
-    if let Some(buffer) = unsafe { error.as_mut() } {
-        let len_bytes = reason.floor_char_boundary(buffer.capacity_bytes);
-        // SAFETY: the buffer has room for `capacity_bytes`, and belongs to the host, not to `reason`.
-        unsafe { std::ptr::copy_nonoverlapping(reason.as_ptr(), buffer.data, len_bytes) };
+    if let Some(buffer) = unsafe { buffer.as_mut() } {
+        let len_bytes = text.floor_char_boundary(buffer.capacity_bytes);
+        // SAFETY: the buffer has room for `capacity_bytes`, and belongs to the host, not to `text`.
+        unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), buffer.data, len_bytes) };
         buffer.len_bytes = len_bytes;
     }
-    status
 }
 
 fn check_size<T>(struct_size: u32) -> Result<()> {

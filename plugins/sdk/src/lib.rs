@@ -23,7 +23,7 @@ mod model;
 pub use segue_abi as abi;
 
 pub use backend::{Backend, Class, Info};
-pub use call::{Call, Stage};
+pub use call::{Call, RunningStage, Stage};
 pub use error::Error;
 pub use frame::{Frame, Mask};
 pub use model::Model;

@@ -33,6 +33,18 @@ impl Model<'_> {
         })
     }
 
+    /// The catalog's classes, or numbered ones when it gives none: as many as the weights have, `count`.
+    pub fn classes_of(&self, count: usize) -> Result<Vec<Class>> {
+        match self.classes.len() {
+            0 => Ok((0..count).map(Class::numbered).collect()),
+            named if named == count => Ok(self.classes.clone()),
+            named => Err(Error::new(format!(
+                "model {:?} names {named} classes, and its weights have {count}: its labels are those of another data set",
+                self.name
+            ))),
+        }
+    }
+
     /// The weights, or an error that says what is missing.
     pub fn require_weights(&self) -> Result<&Path> {
         self.weights.ok_or_else(|| {

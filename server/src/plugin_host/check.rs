@@ -23,6 +23,8 @@ pub struct Descriptor {
     pub build: String,
     /// ABI that it was built for: major and minor.
     pub abi: (u16, u16),
+    /// Whether it calls other machines.
+    pub needs_network: bool,
 }
 
 /// Why a file is not opened as a plugin.
@@ -105,7 +107,8 @@ fn descriptor_bytes<'a, R: ReadRef<'a>>(object: &object::File<'a, R>) -> Result<
         .dynamic_symbols()
         .find(|symbol| symbol.is_definition() && symbol.name_bytes().is_ok_and(is_descriptor))
         .ok_or(CheckError::NoDescriptor)?;
-    let len_bytes = size_of::<abi::Plugin>() as u64;
+    // What is read of it here was there from the first ABI on.
+    let len_bytes = abi::descriptor_len_bytes(0) as u64;
     object
         .sections()
         .find_map(|section| section.data_range(symbol.address(), len_bytes).ok().flatten())
@@ -120,15 +123,15 @@ fn judge(raw: &RawDescriptor<'_>) -> Result<Descriptor, CheckError> {
     if major != abi::ABI_MAJOR || minor > abi::ABI_MINOR {
         return Err(CheckError::OtherAbi { major, minor });
     }
-    // With a minor number above 0 this becomes the size that a descriptor of the plugin's own minor has.
-    if (raw.u32(offset_of!(abi::Plugin, struct_size)) as usize) < size_of::<abi::Plugin>() {
+    if (raw.u32(offset_of!(abi::Plugin, struct_size)) as usize) < abi::descriptor_len_bytes(minor) {
         return Err(CheckError::BadDescriptor("its size is smaller than that of its ABI"));
     }
     let needed = raw.u32(offset_of!(abi::Plugin, sizeof_host));
     if needed as usize > size_of::<abi::Host>() {
         return Err(CheckError::HostTooSmall { needed, has: size_of::<abi::Host>() });
     }
-    if raw.u32(offset_of!(abi::Plugin, flags)) & abi::PLUGIN_PANIC_UNWIND == 0 {
+    let flags = raw.u32(offset_of!(abi::Plugin, flags));
+    if flags & abi::PLUGIN_PANIC_UNWIND == 0 {
         return Err(CheckError::PanicAborts);
     }
     let name = raw.text(offset_of!(abi::Plugin, name), 32)?;
@@ -141,10 +144,11 @@ fn judge(raw: &RawDescriptor<'_>) -> Result<Descriptor, CheckError> {
         version: raw.text(offset_of!(abi::Plugin, version), 32)?,
         build: raw.text(offset_of!(abi::Plugin, build), 64)?,
         abi: (major, minor),
+        needs_network: flags & abi::PLUGIN_NETWORK != 0,
     })
 }
 
-/// `size_of::<abi::Plugin>()` bytes of a file, read field by field.
+/// The bytes of a descriptor in a file, read field by field.
 struct RawDescriptor<'a>(&'a [u8]);
 
 impl RawDescriptor<'_> {

@@ -1,6 +1,6 @@
 //! One instance of a backend in this process: create, ask, call, destroy.
 
-use std::{ffi::c_void, sync::Arc};
+use std::{ffi::c_void, path::Path, sync::Arc};
 
 use segue_abi as abi;
 
@@ -221,6 +221,23 @@ impl Drop for Direct {
             unsafe { destroy(self.pointer) };
         }
         self.library.host.free_slot(self.slot);
+    }
+}
+
+/// Longest entry of the catalog that a plugin can propose.
+const ENTRY_LEN_BYTES: usize = 1 << 20;
+
+impl Library {
+    /// An entry of the catalog, as TOML, for the model in `file`; `None` when that is no file of this plugin's.
+    pub fn propose(&self, file: &Path) -> Result<Option<String>, InstanceError> {
+        let Some(propose) = self.plugin.propose else { return Ok(None) };
+        let file = file.to_string_lossy();
+        let mut text = vec![0_u8; ENTRY_LEN_BYTES];
+        let mut entry = abi::TextBuffer { data: text.as_mut_ptr(), capacity_bytes: text.len(), len_bytes: 0 };
+        // SAFETY: every pointer lives through the call; the host table lives for good.
+        call(|error| unsafe { propose(&raw const self.host.table, abi::Text::borrow(&file), &raw mut entry, error) })?;
+        text.truncate(entry.len_bytes.min(ENTRY_LEN_BYTES));
+        Ok((!text.is_empty()).then(|| String::from_utf8_lossy(&text).into_owned()))
     }
 }
 

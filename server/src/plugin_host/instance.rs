@@ -209,7 +209,9 @@ impl Build {
         let Some(limits) = limits else { return Ok(Self::InProcess(Library::open(file, copies)?)) };
         let copy = copies.keep(&file.path, &file.sha256)?;
         let (plugin, sha256) = (file.descriptor.name.clone(), file.sha256.clone());
-        Ok(Self::Process(Arc::new(WorkerImage { plugin, sha256, copy, limits, running: Running::default() })))
+        let needs_network = file.descriptor.needs_network;
+        let running = Running::default();
+        Ok(Self::Process(Arc::new(WorkerImage { plugin, sha256, copy, limits, needs_network, running })))
     }
 
     /// Its worker processes that run now.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    mem::ManuallyDrop,
+    mem::{ManuallyDrop, MaybeUninit},
     path::Path,
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
@@ -82,13 +82,24 @@ impl Library {
         // SAFETY: the ABI has this symbol be a `Plugin`, and `check` has read its magic number and its size.
         let symbol = unsafe { library.get::<*const abi::Plugin>(abi::PLUGIN_SYMBOL.as_bytes()) };
         let pointer = *symbol.map_err(OpenError::Load)?;
-        // SAFETY: the static lives as long as the library is open, which is for good.
-        let plugin: &'static abi::Plugin = unsafe { &*pointer };
+        let plugin = Box::leak(Box::new(read_descriptor(pointer)));
         if plugin.magic != abi::MAGIC || plugin.abi_major != abi::ABI_MAJOR {
             return Err(OpenError::Changed);
         }
         let host = HostTable::leak(&file.descriptor.name);
         let (descriptor, sha256) = (file.descriptor.clone(), file.sha256.clone());
         Ok(Self { descriptor, sha256, plugin, host, _library: library, _copy: None })
+    }
+}
+
+/// The descriptor at `pointer`, where `check` has found one: an older one is shorter, and has none of the functions that came later.
+fn read_descriptor(pointer: *const abi::Plugin) -> abi::Plugin {
+    let mut whole = MaybeUninit::<abi::Plugin>::zeroed();
+    // SAFETY: `check` has judged that the descriptor has at least its `struct_size`, which lies in its first part.
+    let len_bytes = unsafe { (&raw const (*pointer).struct_size).read() } as usize;
+    // SAFETY: so many bytes are there, and so many fit. Zeros are a missing function, or a number.
+    unsafe {
+        whole.as_mut_ptr().cast::<u8>().copy_from(pointer.cast(), len_bytes.min(size_of::<abi::Plugin>()));
+        whole.assume_init()
     }
 }

@@ -31,6 +31,7 @@ struct Setup<T> {
     parent: i32,
     copy: PathBuf,
     sha256: String,
+    needs_network: bool,
     job: T,
 }
 
@@ -65,7 +66,8 @@ impl Trial {
         let (ours, theirs) = UnixStream::pair()?;
         let process = Process::start_as(role, &file.descriptor.name, theirs, threads)?;
         let (parent, path) = (std::process::id().cast_signed(), copy.path().to_owned());
-        let setup = Setup { parent, copy: path, sha256: file.sha256.clone(), job };
+        let needs_network = file.descriptor.needs_network;
+        let setup = Setup { parent, copy: path, sha256: file.sha256.clone(), needs_network, job };
         setup::send(&ours, &setup, &[])?;
         Ok(Self { process, socket: ours, _copy: copy })
     }
@@ -89,21 +91,22 @@ pub struct Candidate {
     socket: UnixStream,
     copy: PathBuf,
     sha256: String,
+    needs_network: bool,
 }
 
 impl Candidate {
     /// Gets the job from the process that started this one.
     pub fn receive<T: DeserializeOwned>() -> Result<(Self, T), Box<dyn Error>> {
         let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-        let (Setup { parent, copy, sha256, job }, _) = setup::receive::<Setup<T>>(&socket)?;
+        let (Setup { parent, copy, sha256, needs_network, job }, _) = setup::receive::<Setup<T>>(&socket)?;
         end_with_the_server(parent)?;
-        Ok((Self { socket, copy, sha256 }, job))
+        Ok((Self { socket, copy, sha256, needs_network }, job))
     }
 
     /// Opens the plugin, in this process for good, once that is confined as a worker is.
     pub fn open(&self) -> Result<&'static abi::Plugin, Box<dyn Error>> {
         // What a kernel lacks of it, the server's workers lack, too.
-        sandbox::confine(MEMORY_LEN_BYTES);
+        sandbox::confine(MEMORY_LEN_BYTES, self.needs_network);
         Ok(Library::open_copy(&self.copy, &self.sha256)?.plugin)
     }
 

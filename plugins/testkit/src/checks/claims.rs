@@ -29,7 +29,7 @@ pub(super) fn is_whole(plugin: &abi::Plugin) -> CheckResult {
 
 fn has_right_sizes(plugin: &abi::Plugin) -> CheckResult {
     let sizes = [
-        ("Plugin", plugin.struct_size, size_of::<abi::Plugin>()),
+        ("Plugin", plugin.struct_size, abi::descriptor_len_bytes(plugin.abi_minor)),
         ("Host", plugin.sizeof_host, size_of::<abi::Host>()),
         ("Model", plugin.sizeof_model, size_of::<abi::Model>()),
         ("BackendInfo", plugin.sizeof_info, size_of::<abi::BackendInfo>()),

@@ -1,5 +1,6 @@
 //! `segue models`: the catalog, which weights are here, and how to get the others.
 
+mod inspect;
 mod list;
 mod pull;
 
@@ -28,6 +29,8 @@ enum Command {
     List,
     /// Fetch a model's weights from where the catalog says, and check their SHA-256
     Pull(PullArguments),
+    /// Propose a catalog entry for a model file: what its network takes and gives, written as models/NAME.toml
+    Inspect(InspectArguments),
     /// Check the weights that are here against the catalog, and against what was recorded when they came
     Verify,
 }
@@ -44,12 +47,19 @@ struct PullArguments {
     accept_licence: bool,
 }
 
+#[derive(Debug, Args)]
+struct InspectArguments {
+    /// The file, such as mine.onnx
+    file: PathBuf,
+}
+
 impl Models {
     pub(super) fn run(self) -> CliResult {
         let places = self.places.places()?;
         match self.command {
             None | Some(Command::List) => list::list(&places, self.json),
             Some(Command::Pull(arguments)) => pull::pull(&places, arguments, self.json),
+            Some(Command::Inspect(arguments)) => inspect::inspect(&places, &arguments.file, self.json),
             Some(Command::Verify) => list::verify(&places, self.json),
         }
     }

@@ -46,7 +46,7 @@ pub fn run_worker() -> Result<(), Box<dyn std::error::Error>> {
     end_with_the_server(setup.server)?;
     let memory: &'static SharedMemory = Box::leak(Box::new(SharedMemory::map(memory)?));
     callbacks::watch_cancellation(memory);
-    let confined = sandbox::confine(setup.memory_len_bytes);
+    let confined = sandbox::confine(setup.memory_len_bytes, setup.needs_network);
     let mut direct = match load(&setup) {
         Ok(direct) => direct,
         Err(error) => {

@@ -36,6 +36,8 @@ pub struct WorkerImage {
     pub copy: Arc<PrivateCopy>,
     /// What it may use.
     pub limits: WorkerLimits,
+    /// Whether it calls other machines.
+    pub needs_network: bool,
     /// The processes that were started with it and have not ended.
     pub running: Running,
 }

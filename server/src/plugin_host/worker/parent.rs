@@ -65,6 +65,7 @@ impl Worker {
             sha256: image.sha256.clone(),
             spec: spec.clone(),
             memory_len_bytes: image.limits.memory_len_bytes,
+            needs_network: image.needs_network,
         };
         use std::os::fd::AsFd;
         let sent = setup::send(&ours, &setup, &[memory.file(), request.as_fd(), response.as_fd()]);

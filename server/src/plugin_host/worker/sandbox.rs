@@ -8,7 +8,7 @@ use seccompiler::{
 };
 
 /// Confines this process for good; what came of it, for people. A kernel that lacks a part leaves that part open.
-pub(in crate::plugin_host) fn confine(memory_len_bytes: u64) -> String {
+pub(in crate::plugin_host) fn confine(memory_len_bytes: u64, needs_network: bool) -> String {
     let shown = |what: &str, result: Result<(), String>| match result {
         Ok(()) => what.to_owned(),
         Err(reason) => format!("not {what} ({reason})"),
@@ -16,7 +16,8 @@ pub(in crate::plugin_host) fn confine(memory_len_bytes: u64) -> String {
     [
         shown("bounded memory", bound_memory(memory_len_bytes)),
         shown("read-only files", read_only_files()),
-        shown("no network", no_network()),
+        if needs_network { "network".to_owned() } else { shown("no network", no_network()) },
+        shown("no other process's memory", no_foreign_memory()),
         shown("no other processes", no_processes()),
     ]
     .join(", ")
@@ -90,19 +91,19 @@ fn no_processes() -> Result<(), String> {
     refuse_all().map_err(|error| error.to_string())
 }
 
-/// Sockets of the Internet, and reaching into other processes, are refused.
+/// Sockets of the Internet are refused.
 fn no_network() -> Result<(), String> {
     let refuse_all = || -> Result<(), Box<dyn std::error::Error>> {
         let families = [libc::AF_INET, libc::AF_INET6, libc::AF_PACKET, libc::AF_VSOCK];
         let sockets = families.map(|family| when(0, SeccompCmpOp::Eq, family as u64));
         let sockets = sockets.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let rules = vec![
-            (libc::SYS_socket, sockets),
-            (libc::SYS_ptrace, Vec::new()),
-            (libc::SYS_process_vm_readv, Vec::new()),
-            (libc::SYS_process_vm_writev, Vec::new()),
-        ];
-        refuse(libc::EPERM, rules)
+        refuse(libc::EPERM, vec![(libc::SYS_socket, sockets)])
     };
     refuse_all().map_err(|error| error.to_string())
+}
+
+/// Reaching into other processes is refused.
+fn no_foreign_memory() -> Result<(), String> {
+    let calls = [libc::SYS_ptrace, libc::SYS_process_vm_readv, libc::SYS_process_vm_writev];
+    refuse(libc::EPERM, calls.map(|call| (call, Vec::new())).into()).map_err(|error| error.to_string())
 }

@@ -37,6 +37,8 @@ pub(super) struct Setup {
     pub(super) spec: ModelSpec,
     /// Most memory of its own, in bytes.
     pub(super) memory_len_bytes: u64,
+    /// Whether the plugin calls other machines.
+    pub(super) needs_network: bool,
 }
 
 /// What a worker says when it is ready, or why it is not.
