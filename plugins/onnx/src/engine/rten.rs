@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rten::{Model, NodeId, RunOptions, ThreadPool, Value, ValueOrView};
-use rten_tensor::{AsView, Layout, NdTensorView};
+use rten_tensor::{AsView, Layout, TensorView};
 use segue_plugin::{Error, Result};
 
 use super::{Engine, Job, Take, Values};
@@ -35,8 +35,8 @@ impl Engine for Rten {
 
     fn run(&mut self, input: Values<'_>, shape: [usize; 4], take: &mut Take<'_>) -> Result<()> {
         let input: ValueOrView<'_> = match input {
-            Values::F32(values) => NdTensorView::from_data(shape, values).into(),
-            Values::U8(values) => NdTensorView::from_data(shape, values).into(),
+            Values::F32(values) => TensorView::from_data(&shape[..], values).into(),
+            Values::U8(values) => TensorView::from_data(&shape[..], values).into(),
             _ => return Err(Error::new("rten takes inputs of float32 and uint8")),
         };
         let outputs = self.model.run(vec![(self.input, input)], &[self.output], Some(self.options.clone()))?;
