@@ -2,23 +2,14 @@
 //! clearly; a graph that is saved again is swapped.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
 use anyhow::{Context, Result, ensure};
-use segue_tests::{Client, Lab, built, jpeg, segue, test_data};
+use segue_tests::{Client, Lab, built, jpeg, model_python, segue, test_data};
 use serde_json::json;
-
-/// A Python that has numpy and ONNX Runtime. Says loudly what is skipped without it.
-fn python(skipped: &str) -> Option<PathBuf> {
-    let python = env::var_os("SEGUE_MODEL_PYTHON").map(PathBuf::from);
-    if python.is_none() {
-        eprintln!("SKIPPED: {skipped}: SEGUE_MODEL_PYTHON names no Python with onnx and onnxruntime");
-    }
-    python
-}
 
 /// ONNX Runtime's library, in that Python's packages.
 fn runtime(python: &Path) -> Result<PathBuf> {
@@ -75,7 +66,7 @@ fn mask(lab: &Lab) -> Result<(u32, Vec<u8>)> {
 
 #[test]
 fn whatever_a_graph_gives_becomes_the_right_mask_on_both_engines() -> Result<()> {
-    let Some(python) = python("masks of ONNX graphs") else { return Ok(()) };
+    let Some(python) = model_python("masks of ONNX graphs") else { return Ok(()) };
     let (lab, runtime) = (lab(&python)?, runtime(&python)?);
     let picture = lab.path("stripes.jpg");
     fs::write(&picture, stripes()?)?;
@@ -123,7 +114,7 @@ fn whatever_a_graph_gives_becomes_the_right_mask_on_both_engines() -> Result<()>
 
 #[test]
 fn a_graph_that_is_no_good_is_told_by_its_name_and_the_mend_and_other_modes_serve() -> Result<()> {
-    let Some(python) = python("ONNX graphs that are no good") else { return Ok(()) };
+    let Some(python) = model_python("ONNX graphs that are no good") else { return Ok(()) };
     let (lab, runtime) = (lab(&python)?, runtime(&python)?);
     let picture = lab.path("stripes.jpg");
     fs::write(&picture, stripes()?)?;
@@ -169,7 +160,7 @@ fn a_graph_that_is_no_good_is_told_by_its_name_and_the_mend_and_other_modes_serv
 
 #[test]
 fn inspect_proposes_an_entry_that_serves_as_it_is() -> Result<()> {
-    let Some(python) = python("entries for ONNX graphs") else { return Ok(()) };
+    let Some(python) = model_python("entries for ONNX graphs") else { return Ok(()) };
     let lab = lab(&python)?;
     let picture = lab.path("stripes.jpg");
     fs::write(&picture, stripes()?)?;
@@ -205,7 +196,7 @@ fn inspect_proposes_an_entry_that_serves_as_it_is() -> Result<()> {
 
 #[test]
 fn the_plugin_keeps_the_contract_with_a_graph() -> Result<()> {
-    let Some(python) = python("the contract with an ONNX graph") else { return Ok(()) };
+    let Some(python) = model_python("the contract with an ONNX graph") else { return Ok(()) };
     let lab = lab(&python)?;
     entry(&lab, "free", "", "fit = \"keep\"\nengine = \"rten\"\ninput_size_px = [128, 128]")?;
     fs::remove_file(lab.path("models/lab.toml"))?;
@@ -219,7 +210,7 @@ fn the_plugin_keeps_the_contract_with_a_graph() -> Result<()> {
 
 #[tokio::test]
 async fn a_graph_that_is_saved_again_is_swapped_while_people_watch() -> Result<()> {
-    let Some(python) = python("a graph that is swapped") else { return Ok(()) };
+    let Some(python) = model_python("a graph that is swapped") else { return Ok(()) };
     let lab = lab(&python)?;
     entry(&lab, "scores", STRIPES, "values = \"unit\"\nengine = \"rten\"")?;
     lab.profile("[modes.graph]\nmodel = \"scores\"\ninstances = 1")?;
@@ -279,7 +270,7 @@ fn deeplab_as_a_graph_agrees_with_the_native_backend() -> Result<()> {
 
 #[tokio::test]
 async fn u2netp_is_a_soft_matte() -> Result<()> {
-    let Some(python) = python("u2netp") else { return Ok(()) };
+    let Some(python) = model_python("u2netp") else { return Ok(()) };
     let Some(data) = test_data("u2netp on a photo") else { return Ok(()) };
     let lab = Lab::beside_the_default("[modes.matte]\nmodel = \"u2netp\"")?;
     lab.add_plugin(&built("plugins/libonnx.so")?, "libonnx.so")?;

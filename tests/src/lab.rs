@@ -15,6 +15,15 @@ pub fn built(file: &str) -> Result<PathBuf> {
     Ok(program().parent().context("the program lies in no directory")?.join(file))
 }
 
+/// A Python that has numpy and ONNX Runtime. Says loudly what is skipped without it.
+pub fn model_python(skipped: &str) -> Option<PathBuf> {
+    let python = env::var_os("SEGUE_MODEL_PYTHON").map(PathBuf::from);
+    if python.is_none() {
+        eprintln!("SKIPPED: {skipped}: SEGUE_MODEL_PYTHON names no Python with numpy and onnxruntime");
+    }
+    python
+}
+
 /// Where weights lie that were fetched before.
 fn weights() -> Option<PathBuf> {
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);

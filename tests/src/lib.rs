@@ -17,7 +17,7 @@ mod viewer;
 pub use client::{Client, Decoded, Event, FrameFields};
 pub use collector::{Collector, TakenSpan, free_port};
 pub use file_server::{FileServer, Hosted};
-pub use lab::{Lab, built};
+pub use lab::{Lab, built, model_python};
 pub use legacy::{LegacyClient, LegacyFlow, legacy_frame, legacy_picture};
 pub use live::{Flow, Live};
 pub use pictures::{clip_frames, gradient_jpeg, jpeg, test_data};

@@ -13,6 +13,7 @@ use clap::ValueEnum;
 use crate::{
     build::{Profile, build},
     command::{output, root, run, tool},
+    install::model_python,
 };
 
 /// What can be measured.
@@ -26,7 +27,7 @@ pub(crate) enum Subject {
     Overload,
     /// Encoding masks: their runs, and deflate by several libraries
     Masks,
-    /// A call into a worker process beside one in the server's own
+    /// A call into a worker process beside one in the server's own, and into a model in Python beside calling it there
     Isolation,
     /// The mode beside one whose backend crashes, hangs and lies, beside a calm one
     Containment,
@@ -76,7 +77,11 @@ impl Subject {
             }
             Self::Isolation => {
                 build_release("segue-misbehaving")?;
-                cargo_bench("segue", "isolation")
+                let mut command = cargo_bench("segue", "isolation");
+                if let Some(python) = model_python() {
+                    command.env("SEGUE_MODEL_PYTHON", python);
+                }
+                command
             }
             Self::Telemetry => cargo_bench("segue", "telemetry"),
             Self::Masks => cargo_bench("segue-tests", "masks"),

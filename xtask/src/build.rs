@@ -2,11 +2,13 @@
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+use zip::{DateTime, ZipWriter, write::SimpleFileOptions};
 
 use crate::{
     command::{output, root, run, tool},
@@ -96,5 +98,25 @@ fn stage(plugins: &[PluginCrate], built: &Path) -> Result<()> {
         fs::copy(built.join(&name), &waiting).with_context(|| format!("{name} was not built"))?;
         fs::rename(waiting, directory.join(name))?;
     }
-    Ok(())
+    stage_python(&directory)
+}
+
+/// Packs the plugin that runs models in Python, into an archive that Python runs as it is.
+fn stage_python(directory: &Path) -> Result<()> {
+    let source = root().join("plugins/python");
+    let modules = fs::read_dir(source.join("segue_model"))?.collect::<std::io::Result<Vec<_>>>()?;
+    let is_module = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "py");
+    let mut files: Vec<_> = modules.iter().map(fs::DirEntry::path).filter(is_module).collect();
+    files.extend(["__main__.py", "segue-plugin.json"].map(|name| source.join(name)));
+    files.sort();
+    let waiting = directory.join("python.pyz.new");
+    let mut archive = ZipWriter::new(fs::File::create(&waiting)?);
+    for path in files {
+        // Of the same files the same bytes: without a time.
+        let name = path.strip_prefix(&source)?.to_string_lossy().into_owned();
+        archive.start_file(name, SimpleFileOptions::default().last_modified_time(DateTime::default()))?;
+        archive.write_all(&fs::read(path)?)?;
+    }
+    archive.finish()?;
+    Ok(fs::rename(waiting, directory.join("python.pyz"))?)
 }

@@ -21,6 +21,9 @@ use crate::{
 /// Labels and palettes of hundreds of classes fit easily.
 const LARGEST_ENTRY_LEN_BYTES: u64 = 1 << 20;
 
+/// The variant that `file` is short for.
+const OWN: &str = "own";
+
 /// A file of the catalog.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +37,15 @@ pub struct CatalogEntry {
     /// Whether that licence forbids commercial use: then nothing is fetched until somebody has accepted it.
     #[serde(default)]
     pub non_commercial: bool,
+    /// A file that lies beside this one: short for one variant.
+    #[serde(default)]
+    pub file: String,
+    /// Packages of Python, as pip takes them, that the model needs: they are installed into an environment of its own.
+    #[serde(default)]
+    pub requirements: Vec<String>,
+    /// What runs the model, if its plugin is a program, or makes its environment; `python3` when empty.
+    #[serde(default)]
+    pub python: String,
     /// Which variant a mode gets that names none.
     #[serde(default)]
     pub default_variant: String,
@@ -218,6 +230,7 @@ impl CatalogEntry {
         weights: Option<WeightsFile>,
         settings: &serde_json::Map<String, serde_json::Value>,
         max_threads: u32,
+        interpreter: String,
     ) -> ModelSpec {
         let mut merged = self.settings.clone();
         merged.extend(variant.map(|variant| variant.settings.clone()).unwrap_or_default());
@@ -228,6 +241,7 @@ impl CatalogEntry {
             classes: self.classes_of(variant).iter().map(|class| (class.label.clone(), class.colour)).collect(),
             settings_json: serde_json::Value::Object(merged).to_string(),
             max_threads,
+            interpreter,
         }
     }
 
@@ -262,10 +276,18 @@ impl CatalogEntry {
 
 fn parse(path: &Path, text: &str) -> Result<CatalogEntry, CatalogError> {
     let invalid = |line, message| CatalogError::Invalid { path: path.to_owned(), line, message };
-    let entry: CatalogEntry = toml::from_str(text).map_err(|error| {
+    let mut entry: CatalogEntry = toml::from_str(text).map_err(|error| {
         let line = error.span().map_or(1, |span| crate::config::line_of(text, span.start));
         invalid(line, error.message().to_owned())
     })?;
+    if !entry.file.is_empty() {
+        if !entry.variants.is_empty() {
+            return Err(invalid(line_with(text, "file"), "file: name one file, or [variants], not both".into()));
+        }
+        let variant = Variant { file: entry.file.clone(), ..Variant::default() };
+        entry.variants.insert(OWN.into(), variant);
+        entry.default_variant = OWN.into();
+    }
     for (name, variant) in &entry.variants {
         let header = format!("[variants.{name}]");
         let part = if variant.is_pinned() { &variant.sha256 } else { &header };

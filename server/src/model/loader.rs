@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     config::{Isolation, ModeSettings},
+    file,
     plugin_host::{Build, Descriptor, FoundPlugin, InstanceError, PluginFile, WeightsFile, WorkerLimits},
 };
 
@@ -144,13 +145,24 @@ impl Loader {
         let Some(variant) = entry.variant(&settings.model, &settings.variant)? else {
             return Ok(ModelFiles { plugin, weights: Weights::None });
         };
+        if !settings.fetch && !self.places.weights().has_environment(&settings.model, entry) {
+            let command = Wanted { model: &settings.model, entry, variant: &settings.variant }.command();
+            return Err(ModeError::NoEnvironment { requirements: entry.requirements.join(", "), command });
+        }
         let own = self
             .shelf
             .weights(&variant.file)
             .map_err(|source| ModeError::Weights { path: self.places.models.join(&variant.file), source })?;
         let weights = match own {
             None => self.fetched_weights(settings, entry, variant)?,
-            Some((path, sha256)) if variant.allows(&sha256) => Weights::Own { path, sha256 },
+            Some((path, sha256)) if variant.allows(&sha256) => {
+                // Then they are code.
+                if plugin.descriptor.is_program {
+                    let trusted = file::refuse_writable_by_all(&path);
+                    trusted.map_err(|source| ModeError::WritableProgram { path: path.clone(), source })?;
+                }
+                Weights::Own { path, sha256 }
+            }
             Some((path, sha256)) => return Err(ModeError::OtherWeights { path, sha256 }),
         };
         Ok(ModelFiles { plugin, weights })
@@ -234,17 +246,20 @@ impl Loader {
         let (mut own_weights, mut original) = (None, None);
         let weights = match files.weights {
             Weights::None => None,
-            Weights::Fetched { path, sha256, .. } => Some(WeightsFile { path, sha256 }),
+            Weights::Fetched { path, sha256, .. } => Some(WeightsFile { original: path.clone(), path, sha256 }),
             Weights::ToFetch { .. } => Some(self.fetch(settings, entry)?),
             Weights::Own { path, sha256 } => {
                 let kept = self.places.copies().keep(&path, &sha256);
                 let copy = kept.map_err(|source| ModeError::Copy { path: path.clone(), source })?;
-                original = Some((copy.path().to_owned(), path));
-                let path = copy.path().to_owned();
+                original = Some((copy.path().to_owned(), path.clone()));
+                let weights = WeightsFile { path: copy.path().to_owned(), original: path, sha256 };
                 own_weights = Some(copy);
-                Some(WeightsFile { path, sha256 })
+                Some(weights)
             }
         };
+        if !entry.requirements.is_empty() {
+            self.make_environment(settings, entry)?;
+        }
         let limits = match settings.isolation {
             Isolation::Process => Some(WorkerLimits {
                 timeout_millis: settings.timeout_millis,
@@ -268,7 +283,8 @@ impl Loader {
                 "More threads than cores: frames will wait for each other"
             );
         }
-        let spec = entry.spec(&settings.model, variant, weights, &settings.settings, threads);
+        let interpreter = self.places.weights().interpreter(&settings.model, entry);
+        let spec = entry.spec(&settings.model, variant, weights, &settings.settings, threads, interpreter);
         let golden = |instance: &mut _| match &entry.golden {
             Some(golden) => golden.check(&self.places.models, instance),
             None => Ok(()),
@@ -279,19 +295,26 @@ impl Loader {
         })
     }
 
+    fn says(&self, step: Step<'_>) {
+        if let Step::Says(what) = step {
+            (self.progress)(what);
+        }
+    }
+
+    fn make_environment(&self, settings: &ModeSettings, entry: &CatalogEntry) -> Result<(), ModeError> {
+        let wanted = Wanted { model: &settings.model, entry, variant: &settings.variant };
+        let made = self.places.weights().make_environment(wanted, &|step| self.says(step));
+        made.map_err(|source| ModeError::Pull { source, command: wanted.command() })
+    }
+
     fn fetch(&self, settings: &ModeSettings, entry: &CatalogEntry) -> Result<WeightsFile, ModeError> {
         let wanted = Wanted { model: &settings.model, entry, variant: &settings.variant };
         let cache = self.places.weights();
-        let says = |step: Step<'_>| {
-            if let Step::Says(what) = step {
-                (self.progress)(what);
-            }
-        };
-        let pulled = cache.pull(wanted, &says);
+        let pulled = cache.pull(wanted, &|step| self.says(step));
         pulled.map_err(|source| ModeError::Pull { source, command: wanted.command() })?;
         let variant = entry.variant(&settings.model, &settings.variant)?;
         match variant.map(|variant| cache.find(&settings.model, variant)) {
-            Some(Presence::Here { path, sha256 }) => Ok(WeightsFile { path, sha256 }),
+            Some(Presence::Here { path, sha256 }) => Ok(WeightsFile { original: path.clone(), path, sha256 }),
             _ => Err(ModeError::Gone { file: variant.map(|variant| variant.file.clone()).unwrap_or_default() }),
         }
     }

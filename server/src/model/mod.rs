@@ -6,6 +6,7 @@
 //! another mode, or the server, from starting.
 
 mod catalog;
+mod environment;
 mod fetch;
 mod golden;
 mod health;
@@ -80,6 +81,10 @@ pub enum ModeError {
     Pull { source: PullError, command: String },
     #[error("{file} is {is}{}; run `{command}`", under(licence))]
     NotHere { file: String, is: &'static str, licence: String, command: String },
+    #[error("the environment of its requirements ({requirements}) is not here; run `{command}`")]
+    NoEnvironment { requirements: String, command: String },
+    #[error("{} is run as a program: {source}", path.display())]
+    WritableProgram { path: PathBuf, source: std::io::Error },
     #[error("the plugin directory {} can't be read: {source}; name it with --plugins", path.display())]
     PluginDirectory { path: PathBuf, source: std::io::Error },
     #[error("no plugin in {} is called {backend:?}; put its library there{refused}", path.display())]
@@ -116,10 +121,15 @@ impl ModeError {
             _ => "model",
         };
         let command = match self {
-            Self::NotHere { command, .. } | Self::Pull { command, .. } => command.clone(),
+            Self::NotHere { command, .. } | Self::Pull { command, .. } | Self::NoEnvironment { command, .. } => {
+                command.clone()
+            }
             _ => String::new(),
         };
-        let is_absence = matches!(self, Self::NotHere { .. } | Self::Pull { .. } | Self::NoPlugin { .. });
+        let is_absence = matches!(
+            self,
+            Self::NotHere { .. } | Self::Pull { .. } | Self::NoPlugin { .. } | Self::NoEnvironment { .. }
+        );
         ModeFault { command, is_absence, ..ModeFault::of(key, self.to_string()) }
     }
 }

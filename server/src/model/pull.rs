@@ -33,6 +33,12 @@ pub enum PullError {
         "model {model:?}: nothing gave its weights:\n{attempts}\nGet {file} on a machine with network, then run `{command} --from FILE`"
     )]
     NoSource { model: String, attempts: String, file: String, command: String },
+    #[error(
+        "model {model:?}: --offline (or SEGUE_OFFLINE) is set, so {requirements} are not installed; run `{command}` with network"
+    )]
+    OfflineEnvironment { model: String, requirements: String, command: String },
+    #[error("model {model:?}: its environment could not be made: {what}")]
+    Environment { model: String, what: String },
     #[error("{}: is none of the files of model {model:?}: its SHA-256 is {sha256}", path.display())]
     Foreign { path: PathBuf, model: String, sha256: String },
     #[error("{}: no space is left for it; what came of it is removed. Make room, or name another directory with --cache", path.display())]

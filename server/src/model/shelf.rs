@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     file::{self, Stamp},
-    plugin_host::{CheckError, FoundPlugin, PluginFile, find_with, libraries},
+    plugin_host::{CheckError, FoundPlugin, PluginFile, find_with, plugin_paths},
 };
 
 /// The directories, and what was read of them.
@@ -71,7 +71,7 @@ impl Shelf {
 
     /// Its directories, and every file in them that may matter.
     pub(super) fn files(&self) -> (Vec<PathBuf>, Vec<PathBuf>) {
-        let mut files = libraries(&self.plugins).unwrap_or_default();
+        let mut files = plugin_paths(&self.plugins).unwrap_or_default();
         let labels = self.models.join(labels::FOLDER);
         for folder in [&self.models, &labels] {
             files.extend(fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()));

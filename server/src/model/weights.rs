@@ -171,12 +171,12 @@ fn record_path(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn read_note<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
+pub(super) fn read_note<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
     serde_json::from_slice(&file::read(path, LARGEST_NOTE_LEN_BYTES).ok()?).ok()
 }
 
 /// Writes it whole or not at all.
-fn write_note(path: &Path, note: &impl Serialize) -> io::Result<()> {
+pub(super) fn write_note(path: &Path, note: &impl Serialize) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(directory)?;
     let mut file = tempfile::NamedTempFile::new_in(directory)?;

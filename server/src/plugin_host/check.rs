@@ -25,6 +25,8 @@ pub struct Descriptor {
     pub abi: (u16, u16),
     /// Whether it calls other machines.
     pub needs_network: bool,
+    /// Whether it is run by an interpreter, rather than opened.
+    pub is_program: bool,
 }
 
 /// Why a file is not opened as a plugin.
@@ -37,6 +39,12 @@ pub enum CheckError {
     TooLarge { len_bytes: u64 },
     #[error("it is not a shared library of this system, or is cut short ({0})")]
     NotALibrary(#[source] object::Error),
+    #[error("it is not a program with a `segue-plugin.json`, or is cut short ({0})")]
+    NotAProgram(String),
+    #[error(
+        "it speaks the workers' protocol {protocol}, and this server {ours}; use the one that came with the server"
+    )]
+    OtherProtocol { protocol: u32, ours: u32 },
     #[error("it is cut short: its headers promise {promised} bytes, and it has {found}")]
     Truncated { promised: u64, found: u64 },
     #[error("it is built for {found}, and this server runs on {expected}; build it for this machine")]
@@ -145,6 +153,7 @@ fn judge(raw: &RawDescriptor<'_>) -> Result<Descriptor, CheckError> {
         build: raw.text(offset_of!(abi::Plugin, build), 64)?,
         abi: (major, minor),
         needs_network: flags & abi::PLUGIN_NETWORK != 0,
+        is_program: false,
     })
 }
 

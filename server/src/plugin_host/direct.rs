@@ -6,9 +6,12 @@ use segue_abi as abi;
 
 use super::{
     callbacks::show,
+    find::PluginFile,
     instance::{CallInProgress, FrameCall, InstanceError, InstanceInfo, ModelSpec, Planes, RunningCall, StageMicros},
-    open::Library,
+    open::{Library, OpenError},
+    program,
 };
+use crate::copies::Copies;
 
 /// Longest reason that a plugin can give.
 pub(super) const REASON_LEN_BYTES: usize = 2048;
@@ -227,18 +230,22 @@ impl Drop for Direct {
 /// Longest entry of the catalog that a plugin can propose.
 const ENTRY_LEN_BYTES: usize = 1 << 20;
 
-impl Library {
-    /// An entry of the catalog, as TOML, for the model in `file`; `None` when that is no file of this plugin's.
-    pub fn propose(&self, file: &Path) -> Result<Option<String>, InstanceError> {
-        let Some(propose) = self.plugin.propose else { return Ok(None) };
-        let file = file.to_string_lossy();
-        let mut text = vec![0_u8; ENTRY_LEN_BYTES];
-        let mut entry = abi::TextBuffer { data: text.as_mut_ptr(), capacity_bytes: text.len(), len_bytes: 0 };
-        // SAFETY: every pointer lives through the call; the host table lives for good.
-        call(|error| unsafe { propose(&raw const self.host.table, abi::Text::borrow(&file), &raw mut entry, error) })?;
-        text.truncate(entry.len_bytes.min(ENTRY_LEN_BYTES));
-        Ok((!text.is_empty()).then(|| String::from_utf8_lossy(&text).into_owned()))
+/// An entry of the catalog, as TOML, for the model in `file`; `None` when that is no kind of file that the plugin reads. A private copy
+/// of the plugin is made in `copies`, and run in this process.
+pub fn propose(plugin: &PluginFile, copies: &Copies, file: &Path) -> Result<Option<String>, InstanceError> {
+    if plugin.descriptor.is_program {
+        let copy = copies.keep(&plugin.path, &plugin.sha256).map_err(OpenError::from)?;
+        return program::propose(copy.path(), file).map_err(InstanceError::Failed);
     }
+    let library = Library::open(plugin, copies)?;
+    let Some(propose) = library.plugin.propose else { return Ok(None) };
+    let file = file.to_string_lossy();
+    let mut text = vec![0_u8; ENTRY_LEN_BYTES];
+    let mut entry = abi::TextBuffer { data: text.as_mut_ptr(), capacity_bytes: text.len(), len_bytes: 0 };
+    // SAFETY: every pointer lives through the call; the host table lives for good.
+    call(|error| unsafe { propose(&raw const library.host.table, abi::Text::borrow(&file), &raw mut entry, error) })?;
+    text.truncate(entry.len_bytes.min(ENTRY_LEN_BYTES));
+    Ok((!text.is_empty()).then(|| String::from_utf8_lossy(&text).into_owned()))
 }
 
 fn call(run: impl FnOnce(*mut abi::TextBuffer) -> i32) -> Result<(), InstanceError> {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{CheckError, Descriptor, check::check};
+use super::{CheckError, Descriptor, check::check, program};
 use crate::file;
 
 /// A plugin file that passed the check.
@@ -30,7 +30,7 @@ impl PluginFile {
     /// Reads and checks the file at `path`.
     pub fn read(path: &Path) -> Result<Self, CheckError> {
         let content = file::open(path).map_err(CheckError::Unreadable)?;
-        let descriptor = check(content)?;
+        let descriptor = if is_program(path) { program::check(content)? } else { check(content)? };
         let sha256 = file::sha256(path).map_err(CheckError::Unreadable)?;
         Ok(Self { path: path.to_owned(), descriptor, sha256 })
     }
@@ -46,7 +46,7 @@ pub struct FoundPlugin {
     pub is_behind: Option<PathBuf>,
 }
 
-/// Looks at every shared library directly in `directory`, in the order of their names.
+/// Looks at every plugin directly in `directory`, in the order of their names.
 pub fn find(directory: &Path) -> io::Result<Vec<FoundPlugin>> {
     find_with(directory, PluginFile::trusted)
 }
@@ -57,7 +57,7 @@ pub fn find_with(
     read: impl Fn(&Path) -> Result<PluginFile, CheckError>,
 ) -> io::Result<Vec<FoundPlugin>> {
     let mut found: Vec<FoundPlugin> = Vec::new();
-    for path in libraries(directory)? {
+    for path in plugin_paths(directory)? {
         let plugin = read(&path);
         let is_behind = plugin.as_ref().ok().and_then(|file| path_of(&found, &file.descriptor.name));
         found.push(FoundPlugin { path, plugin, is_behind });
@@ -65,13 +65,18 @@ pub fn find_with(
     Ok(found)
 }
 
-/// Every shared library directly in `directory`, in the order of their names.
-pub fn libraries(directory: &Path) -> io::Result<Vec<PathBuf>> {
+/// Every file directly in `directory` that looks like a plugin, in the order of their names.
+pub fn plugin_paths(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths =
         fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
-    paths.retain(|path| path.extension().is_some_and(|ending| ending == std::env::consts::DLL_EXTENSION));
+    let is_library = |path: &PathBuf| path.extension().is_some_and(|ending| ending == std::env::consts::DLL_EXTENSION);
+    paths.retain(|path| is_library(path) || is_program(path));
     paths.sort();
     Ok(paths)
+}
+
+fn is_program(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == program::EXTENSION)
 }
 
 fn path_of(found: &[FoundPlugin], name: &str) -> Option<PathBuf> {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     callbacks::HostTable,
+    check::Descriptor,
     direct::Direct,
     find::PluginFile,
     open::{Library, OpenError},
@@ -29,6 +30,8 @@ pub struct ModelSpec {
     pub settings_json: String,
     /// How many threads the instance may keep busy.
     pub max_threads: u32,
+    /// What runs the plugin if it is a program.
+    pub interpreter: String,
 }
 
 /// A file of weights, and what it must hold whenever an instance is created.
@@ -36,6 +39,8 @@ pub struct ModelSpec {
 pub struct WeightsFile {
     /// Where it lies.
     pub path: PathBuf,
+    /// Where what it is a copy of lies, for people.
+    pub original: PathBuf,
     /// SHA-256 of its content, in hex.
     pub sha256: String,
 }
@@ -206,12 +211,15 @@ pub enum Build {
 impl Build {
     /// Opens `file` here, or makes a private copy of it in `copies` for workers to open.
     pub fn of(file: &PluginFile, copies: &Copies, limits: Option<WorkerLimits>) -> Result<Self, OpenError> {
+        if file.descriptor.is_program && limits.is_none() {
+            return Err(OpenError::Program);
+        }
         let Some(limits) = limits else { return Ok(Self::InProcess(Library::open(file, copies)?)) };
         let copy = copies.keep(&file.path, &file.sha256)?;
         let (plugin, sha256) = (file.descriptor.name.clone(), file.sha256.clone());
-        let needs_network = file.descriptor.needs_network;
+        let Descriptor { needs_network, is_program, .. } = file.descriptor;
         let running = Running::default();
-        Ok(Self::Process(Arc::new(WorkerImage { plugin, sha256, copy, limits, needs_network, running })))
+        Ok(Self::Process(Arc::new(WorkerImage { plugin, sha256, copy, limits, needs_network, is_program, running })))
     }
 
     /// Its worker processes that run now.

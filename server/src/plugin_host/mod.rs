@@ -13,16 +13,19 @@ mod find;
 mod instance;
 mod memory;
 mod open;
+mod program;
 mod trial;
 mod worker;
 
 pub use check::{CheckError, Descriptor};
-pub use find::{FoundPlugin, PluginFile, find, find_with, libraries};
+pub use direct::propose;
+pub use find::{FoundPlugin, PluginFile, find, find_with, plugin_paths};
 pub use instance::{
     Build, FrameCall, Instance, InstanceError, InstanceInfo, ModelSpec, RunningCall, StageMicros, TraceContext,
     WeightsFile,
 };
 pub use memory::{bound_arenas, give_back_memory};
 pub use open::{Library, OpenError};
+pub use program::DEFAULT_INTERPRETER;
 pub use trial::{Candidate, Heard, Trial};
 pub use worker::{Running, WorkerImage, WorkerLimits, run_worker};

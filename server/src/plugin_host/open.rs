@@ -41,6 +41,8 @@ pub enum OpenError {
     Check(#[from] CheckError),
     #[error("the plugin's private copy was changed")]
     CopyChanged,
+    #[error("it is a program, which runs in a process of its own: isolation = \"process\"")]
+    Program,
     #[error("its descriptor in memory is not the one in its file")]
     Changed,
 }
@@ -48,6 +50,9 @@ pub enum OpenError {
 impl Library {
     /// Opens `file` from a copy of its own, once: a build that is asked for again is open already.
     pub fn open(file: &PluginFile, copies: &Copies) -> Result<Arc<Self>, OpenError> {
+        if file.descriptor.is_program {
+            return Err(OpenError::Program);
+        }
         static OPEN: LazyLock<Mutex<HashMap<String, Arc<Library>>>> = LazyLock::new(Mutex::default);
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(library) = open.get(&file.sha256) {

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     cli::{CliResult, Failure},
     model::Places,
-    plugin_host::{Library, PluginFile, find},
+    plugin_host::{find, propose},
 };
 
 pub(super) fn inspect(places: &Places, file: &Path, json: bool) -> CliResult {
@@ -18,7 +18,11 @@ pub(super) fn inspect(places: &Places, file: &Path, json: bool) -> CliResult {
     let found = find(directory)
         .map_err(|error| Failure::wrong_usage(format!("the plugin directory {}: {error}", directory.display())))?;
     for plugin in found.into_iter().filter_map(|found| found.plugin.ok()) {
-        let Some(entry) = propose(places, &plugin, file)? else { continue };
+        let Some(entry) = propose(&plugin, &places.copies(), file)
+            .map_err(|error| Failure::does_not_hold(format!("{}: {error}", file.display())))?
+        else {
+            continue;
+        };
         match json {
             true => println!("{}", json!({ "file": file, "backend": plugin.descriptor.name, "entry": entry })),
             false => print!("{entry}"),
@@ -27,11 +31,4 @@ pub(super) fn inspect(places: &Places, file: &Path, json: bool) -> CliResult {
     }
     let what = format!("{}: no plugin in {} knows this kind of file", file.display(), directory.display());
     Err(Failure::does_not_hold(what))
-}
-
-fn propose(places: &Places, plugin: &PluginFile, file: &Path) -> Result<Option<String>, Failure> {
-    let name = &plugin.descriptor.name;
-    let refused = |error: String| Failure::does_not_hold(format!("{}: {name}: {error}", file.display()));
-    let library = Library::open(plugin, &places.copies()).map_err(|error| refused(error.to_string()))?;
-    library.propose(file).map_err(|error| refused(error.to_string()))
 }

@@ -12,15 +12,43 @@ use super::{CliResult, Failure, Places, PullArguments};
 use crate::model::{CatalogEntry, Presence, PullError, Step, Wanted};
 
 pub(super) fn pull(places: &Places, arguments: PullArguments, json: bool) -> CliResult {
+    let name = arguments.name.clone();
+    pull_weights(places, arguments, json)?;
+    make_environment(places, &name, json)
+}
+
+/// The Python packages of a model that names some.
+fn make_environment(places: &Places, name: &str, json: bool) -> CliResult {
+    let (model, variant) = name.split_once('/').unwrap_or((name, ""));
+    let entry = places.catalog().entry(model).map_err(Failure::wrong_usage)?;
+    let weights = places.weights();
+    if entry.requirements.is_empty() {
+        return Ok(());
+    }
+    let was_here = weights.has_environment(model, &entry);
+    let bar = Bar::new();
+    let made = weights.make_environment(Wanted { model, entry: &entry, variant }, &|step| bar.show(step));
+    bar.bar.finish_and_clear();
+    made.map_err(failed)?;
+    let what = if was_here { "is here" } else { "is made" };
+    say(name, json, format!("its environment {what}: {}", weights.interpreter(model, &entry)));
+    Ok(())
+}
+
+fn say(name: &str, json: bool, what: String) {
+    match json {
+        true => println!("{}", serde_json::json!({"model": name, "done": what})),
+        false => println!("{name}: {what}"),
+    }
+}
+
+fn pull_weights(places: &Places, arguments: PullArguments, json: bool) -> CliResult {
     let PullArguments { name, from, accept_licence } = arguments;
     let (model, variant) = name.split_once('/').unwrap_or((&name, ""));
     let entry = places.catalog().entry(model).map_err(Failure::wrong_usage)?;
     let wanted = Wanted { model, entry: &entry, variant };
     let variant = entry.variant(model, variant).map_err(Failure::wrong_usage)?;
-    let say = |what: String| match json {
-        true => println!("{}", serde_json::json!({"model": name, "done": what})),
-        false => println!("{name}: {what}"),
-    };
+    let say = |what: String| say(&name, json, what);
     let Some(variant) = variant else {
         say("needs no weights".into());
         return Ok(());

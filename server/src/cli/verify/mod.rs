@@ -153,13 +153,14 @@ fn model_of(places: &Places, name: &str, entry: &CatalogEntry) -> Result<ModelSp
     let variant = entry.variant(name, "").map_err(|error| error.to_string())?;
     let weights = match variant.map(|variant| (variant, places.weights().find(name, variant))) {
         None => None,
-        Some((_, Presence::Here { path, sha256 })) => Some(WeightsFile { path, sha256 }),
+        Some((_, Presence::Here { path, sha256 })) => Some(WeightsFile { original: path.clone(), path, sha256 }),
         Some((variant, Presence::Absent | Presence::Changed(_))) => {
             let command = Wanted { model: name, entry, variant: "" }.command();
             return Err(format!("{} is not here; run `{command}`", variant.file));
         }
     };
-    Ok(entry.spec(name, variant, weights, &serde_json::Map::new(), 1))
+    let interpreter = places.weights().interpreter(name, entry);
+    Ok(entry.spec(name, variant, weights, &serde_json::Map::new(), 1, interpreter))
 }
 
 fn no_model() -> ModelSpec {
@@ -169,5 +170,6 @@ fn no_model() -> ModelSpec {
         classes: Vec::new(),
         settings_json: "{}".to_owned(),
         max_threads: 1,
+        interpreter: String::new(),
     }
 }

@@ -1,7 +1,6 @@
 //! The worker's side: open the plugin, load the model, answer one call after the other.
 
 use std::{
-    fs,
     os::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
@@ -29,6 +28,7 @@ use crate::{
         direct::{Direct, PlanePointers},
         give_back_memory,
         instance::FrameCall,
+        program,
     },
 };
 
@@ -44,6 +44,9 @@ pub fn run_worker() -> Result<(), Box<dyn std::error::Error>> {
     let [memory, request, response] =
         <[OwnedFd; 3]>::try_from(descriptors).map_err(|_others| "descriptors are missing")?;
     end_with_the_server(setup.server)?;
+    if setup.is_program {
+        return become_program(&socket, &setup, [memory, request, response]);
+    }
     let memory: &'static SharedMemory = Box::leak(Box::new(SharedMemory::map(memory)?));
     callbacks::watch_cancellation(memory);
     let confined = sandbox::confine(setup.memory_len_bytes, setup.needs_network);
@@ -78,14 +81,33 @@ pub(in crate::plugin_host) fn end_with_the_server(server: i32) -> Result<(), Box
     if parent == Some(server) { Ok(()) } else { Err("the server has ended".into()) }
 }
 
-fn load(setup: &Setup) -> Result<Direct, Box<dyn std::error::Error>> {
-    // Under memory pressure the kernel is to end a worker before the server. It may refuse.
-    let _ = fs::write("/proc/self/oom_score_adj", "500");
-    if let Some(weights) = &setup.spec.weights
-        && file::sha256(&weights.path)? != weights.sha256
-    {
-        return Err(format!("the weights {} were changed", weights.path.display()).into());
+/// Has this process go on as the interpreter of the plugin; returns only when that can't be.
+fn become_program(
+    socket: &UnixStream,
+    setup: &Setup,
+    descriptors: [OwnedFd; 3],
+) -> Result<(), Box<dyn std::error::Error>> {
+    program::volunteer_for_the_end();
+    let confined = sandbox::confine(setup.memory_len_bytes, setup.needs_network);
+    let error = match check_weights(setup) {
+        Ok(()) => program::become_worker(&setup.plugin, &setup.spec, &confined, &descriptors),
+        Err(error) => error,
+    };
+    Ok(setup::send(socket, &Ready::Err(error.to_string()), &[])?)
+}
+
+fn check_weights(setup: &Setup) -> Result<(), Box<dyn std::error::Error>> {
+    match &setup.spec.weights {
+        Some(weights) if file::sha256(&weights.path)? != weights.sha256 => {
+            Err(format!("the weights {} were changed", weights.path.display()).into())
+        }
+        _ => Ok(()),
     }
+}
+
+fn load(setup: &Setup) -> Result<Direct, Box<dyn std::error::Error>> {
+    program::volunteer_for_the_end();
+    check_weights(setup)?;
     let library = Arc::new(Library::open_copy(&setup.plugin, &setup.sha256)?);
     let mut direct = Direct::create(&library, &setup.spec)?;
     direct.warm_up()?;

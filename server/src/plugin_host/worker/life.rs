@@ -34,6 +34,10 @@ const LONGEST_LINE_LEN_BYTES: u64 = 8 << 10;
 /// How long the last words of a worker that has ended are waited for.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
+/// What libraries ask for how many threads they may start.
+const THREADS: [&str; 5] =
+    ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "CANDLE_NUM_THREADS"];
+
 /// A worker process; ended when it is dropped.
 pub(in crate::plugin_host) struct Process {
     child: Child,
@@ -67,7 +71,7 @@ impl Process {
             // What a terminal sends to the server is not for its workers: they finish their frames.
             .process_group(0);
         // What a plugin starts in its process keeps to the instance's threads, too.
-        for variable in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "CANDLE_NUM_THREADS"] {
+        for variable in THREADS {
             command.env(variable, threads.to_string());
         }
         command.env("SEGUE_WORKER_LOG", tracing::level_filters::LevelFilter::current().to_string());

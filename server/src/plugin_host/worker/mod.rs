@@ -38,6 +38,8 @@ pub struct WorkerImage {
     pub limits: WorkerLimits,
     /// Whether it calls other machines.
     pub needs_network: bool,
+    /// Whether it is run by an interpreter, rather than opened.
+    pub is_program: bool,
     /// The processes that were started with it and have not ended.
     pub running: Running,
 }

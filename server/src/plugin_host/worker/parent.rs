@@ -66,6 +66,7 @@ impl Worker {
             spec: spec.clone(),
             memory_len_bytes: image.limits.memory_len_bytes,
             needs_network: image.needs_network,
+            is_program: image.is_program,
         };
         use std::os::fd::AsFd;
         let sent = setup::send(&ours, &setup, &[memory.file(), request.as_fd(), response.as_fd()]);

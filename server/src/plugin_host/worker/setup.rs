@@ -39,6 +39,8 @@ pub(super) struct Setup {
     pub(super) memory_len_bytes: u64,
     /// Whether the plugin calls other machines.
     pub(super) needs_network: bool,
+    /// Whether it is run by an interpreter, rather than opened.
+    pub(super) is_program: bool,
 }
 
 /// What a worker says when it is ready, or why it is not.
