@@ -56,12 +56,11 @@ fn entry(file: &Path, graph: &Graph, loaded: &Loaded, spent_millis: u128) -> Res
     writeln!(text, "# {engine} loaded it and ran it once, in {spent_millis} ms: {:?} was {gave}.", output.name)?;
     writeln!(text, "backend = \"onnx\"\ntitle = {}", quoted(&name))?;
     writeln!(text, "licence = \"unknown\"          # as its author says; SPDX where there is one")?;
-    writeln!(text, "default_variant = \"own\"")?;
+    writeln!(text, "file = {}", quoted(&file_name))?;
     let classes = output.classes();
     if let Some((labels, of)) = classes.filter(|_| output.kind() == Kind::Scores).and_then(label_set) {
         writeln!(text, "labels = \"{labels}\"             # a guess: {of} has as many classes")?;
     }
-    writeln!(text, "\n[variants.own]\nfile = {}", quoted(&file_name))?;
     writeln!(text, "\n[settings]")?;
     writeln!(
         text,

@@ -21,7 +21,7 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 use zip::ZipArchive;
 
-use super::{CheckError, Descriptor, instance::ModelSpec};
+use super::{CheckError, Descriptor, instance::ModelSpec, worker::setup::Setup};
 
 /// How its file's name ends.
 pub(super) const EXTENSION: &str = "pyz";
@@ -64,14 +64,10 @@ struct Told<'a> {
     confined: &'a str,
 }
 
-/// Has this process, which is confined already, become the interpreter that runs the program at `path`. Returns only why it
+/// Has this process, which is confined already, become the interpreter that runs its program. Returns only why it
 /// could not. `descriptors` are the memory and the two eventfds.
-pub(super) fn become_worker(
-    path: &Path,
-    spec: &ModelSpec,
-    confined: &str,
-    descriptors: &[OwnedFd; 3],
-) -> Box<dyn std::error::Error> {
+pub(super) fn become_worker(setup: &Setup, confined: &str, descriptors: &[OwnedFd; 3]) -> Box<dyn std::error::Error> {
+    let spec = &setup.spec;
     let handed_over = || -> Result<OwnedFd, Box<dyn std::error::Error>> {
         let told = memfd_create("segue-setup", MemfdFlags::CLOEXEC)?;
         let mut written = File::from(told.try_clone()?);
@@ -87,7 +83,11 @@ pub(super) fn become_worker(
         Err(error) => return error,
     };
     let numbers = [&told].into_iter().chain(descriptors).map(|descriptor| descriptor.as_raw_fd().to_string());
-    let error = command(&spec.interpreter, path).arg("worker").args(numbers).exec();
+    let mut command = command(&spec.interpreter, &setup.plugin);
+    if let Some(scratch) = &setup.scratch {
+        command.env("TMPDIR", scratch);
+    }
+    let error = command.arg("worker").args(numbers).exec();
     format!("the interpreter {:?} can't be started: {error}; name another one by `python`", spec.interpreter).into()
 }
 

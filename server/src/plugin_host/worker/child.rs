@@ -90,7 +90,7 @@ fn become_program(
     program::volunteer_for_the_end();
     let confined = sandbox::confine(setup.memory_len_bytes, setup.needs_network);
     let error = match check_weights(setup) {
-        Ok(()) => program::become_worker(&setup.plugin, &setup.spec, &confined, &descriptors),
+        Ok(()) => program::become_worker(setup, &confined, &descriptors),
         Err(error) => error,
     };
     Ok(setup::send(socket, &Ready::Err(error.to_string()), &[])?)

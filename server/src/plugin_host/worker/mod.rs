@@ -12,6 +12,7 @@ pub(super) mod life;
 mod parent;
 mod running;
 pub(super) mod sandbox;
+mod scratch;
 pub(super) mod setup;
 mod shared;
 

@@ -17,6 +17,7 @@ use super::{
     child::BROKE_CONTRACT,
     life::Process,
     running::Listed,
+    scratch::Scratch,
     setup::{self, Ready, Setup},
 };
 use crate::plugin_host::{
@@ -35,6 +36,8 @@ pub struct Worker {
     // Before the process: a number that was given back may be another's.
     _listed: Listed,
     process: Process,
+    /// Removed after the process has ended.
+    _scratch: Option<Scratch>,
     memory: Arc<SharedMemory>,
     request: OwnedFd,
     response: OwnedFd,
@@ -59,6 +62,7 @@ impl Worker {
         let (ours, theirs) = UnixStream::pair().map_err(no_worker)?;
         ours.set_read_timeout(Some(SETUP_PATIENCE)).map_err(no_worker)?;
         let mut process = Process::start(&image.plugin, theirs, spec.max_threads).map_err(no_worker)?;
+        let scratch = if image.is_program { Scratch::new() } else { None };
         let setup = Setup {
             server: std::process::id().cast_signed(),
             plugin: image.copy.path().to_owned(),
@@ -67,6 +71,7 @@ impl Worker {
             memory_len_bytes: image.limits.memory_len_bytes,
             needs_network: image.needs_network,
             is_program: image.is_program,
+            scratch: scratch.as_ref().map(|folder| folder.path().to_owned()),
         };
         use std::os::fd::AsFd;
         let sent = setup::send(&ours, &setup, &[memory.file(), request.as_fd(), response.as_fd()]);
@@ -81,6 +86,7 @@ impl Worker {
         Ok(Self {
             _listed: image.running.add(process.id()),
             process,
+            _scratch: scratch,
             memory: Arc::new(memory),
             request,
             response,

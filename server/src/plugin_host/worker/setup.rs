@@ -26,21 +26,23 @@ const DESCRIPTORS: usize = 3;
 
 /// What a worker is to do.
 #[derive(Debug, Deserialize, Serialize)]
-pub(super) struct Setup {
+pub(in crate::plugin_host) struct Setup {
     /// The server's process.
-    pub(super) server: i32,
+    pub(in crate::plugin_host) server: i32,
     /// The plugin's file.
-    pub(super) plugin: PathBuf,
+    pub(in crate::plugin_host) plugin: PathBuf,
     /// The SHA-256 that it must have.
-    pub(super) sha256: String,
+    pub(in crate::plugin_host) sha256: String,
     /// The model.
-    pub(super) spec: ModelSpec,
+    pub(in crate::plugin_host) spec: ModelSpec,
     /// Most memory of its own, in bytes.
-    pub(super) memory_len_bytes: u64,
+    pub(in crate::plugin_host) memory_len_bytes: u64,
     /// Whether the plugin calls other machines.
-    pub(super) needs_network: bool,
+    pub(in crate::plugin_host) needs_network: bool,
     /// Whether it is run by an interpreter, rather than opened.
-    pub(super) is_program: bool,
+    pub(in crate::plugin_host) is_program: bool,
+    /// A program's own folder for what it has to write.
+    pub(in crate::plugin_host) scratch: Option<PathBuf>,
 }
 
 /// What a worker says when it is ready, or why it is not.
