@@ -133,7 +133,7 @@ fn a_graph_that_is_no_good_is_told_by_its_name_and_the_mend_and_other_modes_serv
         ("scores", "fit = \"keep\"", "write \"stretch\" or \"pad\""),
         ("scores", "kind = \"matte\"", "one value for each pixel"),
         ("scores", "output = \"nothing\"", "outputs are scores"),
-        ("scores", "valeus = \"unit\"", "unknown field `valeus`"),
+        ("scores", "pixels = \"unit\"", "unknown field `pixels`"),
         ("scores", "runtime = \"/nowhere/libonnxruntime.so\"", "/nowhere/libonnxruntime.so"),
         ("scores", &format!("{runtime}\ndevice = \"cuda\""), "takes a card"),
     ] {

@@ -16,6 +16,7 @@ const MANIFEST_JUDGES: [(&str, &str); 2] =
 /// In a file, for their number.
 const MODEL_PACKAGES: &str = "tests/requirements-models.txt";
 const SCANNER: &str = "schemathesis==4.32.5";
+const TRITON_CLIENT: &str = "tritonclient[grpc,http]==2.73.0";
 const TRACE_STORE: &str = "arize-phoenix==20.26.1";
 
 /// Programs that the tests run, and Debian's package of each.
@@ -194,6 +195,18 @@ pub(crate) fn example_python() -> Option<PathBuf> {
         imports.is_ok_and(|output| output.status.success()).then(|| python.clone())
     });
     installed.inspect_err(|error| eprintln!("SKIPPED: the example client in Python: {error:#}")).ok()
+}
+
+/// A Python with Triton's clients, in the target directory; its path. `None` where there is none: then the scenario that calls the
+/// server with them says that it is skipped.
+pub(crate) fn triton_python() -> Option<PathBuf> {
+    let environment = root().join("target/tools/triton-client");
+    let python = environment.join("bin/python");
+    let installed = install_python_package(&environment, TRITON_CLIENT, || {
+        let imports = tool(&python).args(["-c", "import tritonclient.grpc, tritonclient.http"]).output();
+        imports.is_ok_and(|output| output.status.success()).then(|| python.clone())
+    });
+    installed.inspect_err(|error| eprintln!("SKIPPED: Triton's clients: {error:#}")).ok()
 }
 
 /// A Python with numpy, ONNX Runtime and what makes graphs for it, in the target directory; its path. `None` where there is

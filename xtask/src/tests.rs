@@ -126,6 +126,9 @@ fn with_surroundings(command: &mut Command) -> Result<&mut Command> {
     if let Some(python) = install::model_python() {
         command.env("SEGUE_MODEL_PYTHON", python);
     }
+    if let Some(python) = install::triton_python() {
+        command.env("SEGUE_TRITON_PYTHON", python);
+    }
     if let Some(collector) = install::collector() {
         command.env("SEGUE_COLLECTOR", collector);
     }

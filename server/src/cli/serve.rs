@@ -85,6 +85,7 @@ async fn serve(layers: Layers, profile: &Profile, places: Places) -> CliResult {
             Failure::does_not_hold(format!("can't listen on {listen}: {error}; name another address with --listen"))
         })?,
     };
+    let inference = inference_listener(profile).await?;
     let address = listener.local_addr().unwrap_or(listen);
     warn_of_the_open(address, profile);
     let tls = Tls::of(&profile.server.tls).map_err(Failure::wrong_usage)?;
@@ -105,7 +106,7 @@ async fn serve(layers: Layers, profile: &Profile, places: Places) -> CliResult {
         .map_err(|error| Failure::does_not_hold(format!("no thread for the pulse: {error}")))?;
     let service = Arc::new(Service { reloads, registry, telemetry, queue, pulse, phase, stop_wanted });
     tokio::spawn(announce(Arc::clone(&service), format!("{scheme}://{address}"), start));
-    let server = tokio::spawn(http::serve(listener, tls, Arc::clone(&service)));
+    let server = tokio::spawn(http::serve(http::Listeners { main: listener, inference }, tls, Arc::clone(&service)));
     tokio::select! {
         () = stopping => {}
         () = service.stop_wanted.notified() => {}
@@ -122,6 +123,21 @@ async fn serve(layers: Layers, profile: &Profile, places: Places) -> CliResult {
         Err(_elapsed) => tracing::warn!("Stopped with clients still connected"),
     }
     Ok(())
+}
+
+async fn inference_listener(profile: &Profile) -> Result<Option<TcpListener>, Failure> {
+    // A profile that is valid has an address there, or nothing.
+    let Ok(address) = profile.server.inference_listen.parse::<SocketAddr>() else { return Ok(None) };
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|error| {
+        Failure::does_not_hold(format!(
+            "can't listen on {address}: {error}; name another address by server.inference_listen"
+        ))
+    })?;
+    let address = listener.local_addr().unwrap_or(address);
+    tracing::info!(%address, "Speaks the Open Inference Protocol");
+    warn_of_the_open(address, profile);
+    Ok(Some(listener))
 }
 
 fn warn_of_the_open(address: SocketAddr, profile: &Profile) {

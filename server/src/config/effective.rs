@@ -10,8 +10,9 @@ use uuid::Uuid;
 use super::{Profile, origins::Origins};
 
 /// These are read once, at the start.
-const FIXED: [&str; 5] = [
+const FIXED: [&str; 6] = [
     "server.listen",
+    "server.inference_listen",
     "server.io_threads",
     "server.tls.certificate_file",
     "server.tls.key_file",

@@ -53,6 +53,12 @@ pub struct ServerSettings {
     #[garde(skip)]
     #[schemars(extend("examples" = ["127.0.0.1:8080"]))]
     pub listen: std::net::SocketAddr,
+    /// Address and port for the Open Inference Protocol, version 2 (KServe, Triton), by REST and gRPC; none when empty. Can't change
+    /// while the server runs.
+    #[garde(custom(address_or_none))]
+    #[serde(default)]
+    #[schemars(extend("examples" = ["127.0.0.1:8001"]))]
+    pub inference_listen: String,
     /// How many threads talk to clients; 0 for one for every four cores. Can't change while the server runs.
     #[garde(range(max = 256))]
     #[serde(default)]
@@ -87,6 +93,13 @@ pub struct TlsSettings {
     #[serde(default)]
     #[garde(skip)]
     pub key_file: String,
+}
+
+fn address_or_none(address: &str, _: &()) -> garde::Result {
+    match address.is_empty() || address.parse::<std::net::SocketAddr>().is_ok() {
+        true => Ok(()),
+        false => Err(garde::Error::new("expected an address and a port, such as \"127.0.0.1:8001\"")),
+    }
 }
 
 fn both_or_none(key_file: &str) -> impl FnOnce(&str, &()) -> garde::Result + '_ {

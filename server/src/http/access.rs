@@ -39,7 +39,9 @@ pub(super) async fn authorize(State(app): State<App>, mut request: Request, next
 /// The admin API asks for its own token.
 fn is_guarded(path: &str) -> bool {
     let is_admin = path == "/v1/admin" || path.starts_with("/v1/admin/");
-    !is_admin && (path.starts_with("/v1/") || ["/", "/traces", "/ws", "/metrics"].contains(&path))
+    let of_inference = ["/v2/models/", "/inference.GRPCInferenceService/Model"];
+    let costs_something = path.starts_with("/v1/") || of_inference.iter().any(|start| path.starts_with(start));
+    !is_admin && (costs_something || ["/", "/traces", "/ws", "/metrics"].contains(&path))
 }
 
 fn refusal() -> Refusal {

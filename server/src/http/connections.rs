@@ -16,11 +16,11 @@ use axum::{
 };
 use hyper::{
     body::Incoming,
-    server::conn::http1,
+    server::conn::{http1, http2},
     service::{Service as _, service_fn},
 };
 use hyper_util::{
-    rt::{TokioIo, TokioTimer},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use ipnet::IpNet;
@@ -42,6 +42,21 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// The longest head of a request.
 const LARGEST_HEAD_LEN_BYTES: usize = 64 << 10;
+
+/// A client that has begun to say what it speaks says on within this.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(5);
+
+/// What may be spoken at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Versions {
+    /// HTTP/1.1, of which WebSockets are made.
+    Http1,
+    /// HTTP/2, too, of which gRPC is made.
+    Http1And2,
+}
+
+/// How many requests one connection of HTTP/2 may have open.
+const MOST_STREAMS: u32 = 64;
 
 /// What a client is told that is let in no further.
 const FULL: &str = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
@@ -89,7 +104,13 @@ fn without_port(address: &str) -> Option<IpAddr> {
 
 /// Serves `router` on `listener` until the server is to stop, and then until every request is answered and every session
 /// has ended.
-pub(super) async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, router: Router, service: Arc<Service>) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    versions: Versions,
+    router: Router,
+    service: Arc<Service>,
+) {
     let seats = Arc::new(Seats::default());
     let mut stop = pin!(service.stopping());
     loop {
@@ -112,7 +133,7 @@ pub(super) async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, router: 
             Ok(seat) => {
                 prepare(&stream, &limits);
                 let connection = Arc::new(Connection { peer, _seat: seat });
-                tokio::spawn(run(stream, tls.clone(), connection, router.clone(), Arc::clone(&service)));
+                tokio::spawn(run(stream, tls.clone(), versions, connection, router.clone(), Arc::clone(&service)));
             }
             Err(full) => {
                 service.telemetry.metrics.refused_connections.inc();
@@ -150,14 +171,28 @@ fn prepare(stream: &TcpStream, limits: &LimitSettings) {
 async fn run(
     stream: TcpStream,
     tls: Option<Arc<Tls>>,
+    versions: Versions,
     connection: Arc<Connection>,
     router: Router,
     service: Arc<Service>,
 ) {
     let patience = Duration::from_millis(service.configuration().limits.request_timeout_millis);
-    let Some(tls) = tls else { return answer(stream, connection, router, &service, patience).await };
-    match timeout(patience, tls.accept(stream)).await {
-        Ok(Ok(stream)) => answer(stream, connection, router, &service, patience).await,
+    let Some(tls) = tls else {
+        let version = match versions {
+            Versions::Http1 => Version::Http1,
+            Versions::Http1And2 => match timeout(patience, Version::of_first_bytes(&stream)).await {
+                Ok(Ok(version)) => version,
+                Ok(Err(_)) | Err(_) => return,
+            },
+        };
+        return answer(stream, version, connection, router, &service, patience).await;
+    };
+    match timeout(patience, tls.accept(stream, versions)).await {
+        Ok(Ok(stream)) => {
+            let is_2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let version = if is_2 { Version::Http2 } else { Version::Http1 };
+            answer(stream, version, connection, router, &service, patience).await;
+        }
         Ok(Err(error)) => tracing::debug!(peer = %connection.peer, %error, "TLS came to nothing"),
         Err(_elapsed) => tracing::debug!(peer = %connection.peer, "TLS takes too long"),
     }
@@ -167,6 +202,7 @@ async fn run(
 /// head of one begins when it could send it.
 async fn answer(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    version: Version,
     connection: Arc<Connection>,
     router: Router,
     service: &Service,
@@ -178,19 +214,61 @@ async fn answer(
         request.extensions_mut().insert(Arc::clone(&connection));
         router.call(request)
     });
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(LARGEST_HEAD_LEN_BYTES);
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), handler).with_upgrades());
-    let ended = tokio::select! {
-        biased;
-        ended = &mut serving => ended,
-        () = service.stopping() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+    // Both end a connection in the same way, and have no type in common.
+    macro_rules! serve_until_stopped {
+        ($serving:expr) => {{
+            let mut serving = pin!($serving);
+            tokio::select! {
+                biased;
+                ended = &mut serving => ended,
+                () = service.stopping() => {
+                    serving.as_mut().graceful_shutdown();
+                    serving.await
+                }
+            }
+        }};
+    }
+    let ended = match version {
+        Version::Http1 => {
+            let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(LARGEST_HEAD_LEN_BYTES);
+            serve_until_stopped!(builder.serve_connection(TokioIo::new(stream), handler).with_upgrades())
+        }
+        Version::Http2 => {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder.timer(TokioTimer::new()).max_header_list_size(LARGEST_HEAD_LEN_BYTES as u32);
+            builder.max_concurrent_streams(MOST_STREAMS).keep_alive_interval(patience);
+            serve_until_stopped!(builder.serve_connection(TokioIo::new(stream), handler))
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "Connection ended");
+    }
+}
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    Http1,
+    Http2,
+}
+
+impl Version {
+    /// What a client begins to speak that knows what it may. The first letters tell: no method of HTTP/1 begins so.
+    async fn of_first_bytes(stream: &TcpStream) -> std::io::Result<Self> {
+        const FIRST: &[u8] = b"PRI";
+        let mut bytes = [0; FIRST.len()];
+        loop {
+            let found = stream.peek(&mut bytes).await?;
+            if found == 0 || !FIRST.starts_with(&bytes[..found]) {
+                return Ok(Self::Http1);
+            }
+            if found == FIRST.len() {
+                return Ok(Self::Http2);
+            }
+            // Nothing says when there is more to look at.
+            sleep(LOOK_AGAIN_AFTER).await;
+        }
     }
 }
 

@@ -36,6 +36,13 @@ pub(super) async fn ready(State(app): State<App>) -> (StatusCode, String) {
     }
 }
 
+/// Whether new clients are to come here.
+pub(super) fn is_ready(app: &App) -> bool {
+    let configuration = app.service.configuration();
+    let state = configuration.modes.default_mode().state();
+    !app.service.is_leaving() && matches!(state, ModeState::Ready(_) | ModeState::Asleep)
+}
+
 /// As the system before this one said it, and true.
 pub(super) async fn health(State(app): State<App>) -> (StatusCode, Json<Value>) {
     let health = Health::of(&app);

@@ -7,6 +7,7 @@ mod admin;
 mod configuration;
 mod connections;
 mod health;
+mod inference;
 mod one_shot;
 mod page;
 mod refusal;
@@ -34,6 +35,7 @@ use crate::{
     session::{Service, mode_entries},
     telemetry::SessionRecorder,
 };
+use connections::Versions;
 use seats::Seats;
 pub use tls::{Tls, TlsFault};
 
@@ -66,25 +68,42 @@ pub struct App {
     is_encrypted: bool,
     /// Whether only this machine reaches it.
     is_local: bool,
-    /// One permit for each single picture that is worked on at a time.
+    /// One permit for each single picture that may be worked on at a time.
     uploads: Arc<Semaphore>,
     /// One permit for each listing of a directory at a time: they share their threads with frames.
     listings: Arc<Semaphore>,
 }
 
-/// Serves `service` on `listener` until it is to stop and every session has ended.
-pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, service: Arc<Service>) {
-    let one = || Arc::new(Semaphore::new(1));
+/// Where clients come.
+pub struct Listeners {
+    /// For everything but what has one of its own.
+    pub main: TcpListener,
+    /// For the Open Inference Protocol.
+    pub inference: Option<TcpListener>,
+}
+
+/// Serves `service` on `listeners` until it is to stop and every session has ended.
+pub async fn serve(listeners: Listeners, tls: Option<Arc<Tls>>, service: Arc<Service>) {
+    let Listeners { main: listener, inference } = listeners;
+    let several = |count: usize| Arc::new(Semaphore::new(count));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let app = App {
         pictures: service.telemetry.session(PICTURES),
         service: Arc::clone(&service),
         seats: Arc::default(),
         is_encrypted: tls.is_some(),
         is_local: listener.local_addr().is_ok_and(|address| address.ip().is_loopback()),
-        uploads: one(),
-        listings: one(),
+        uploads: several((cores / 2).max(1)),
+        listings: several(1),
     };
-    connections::serve(listener, tls, router(app), service).await;
+    let inference = async {
+        if let Some(listener) = inference {
+            let (tls, router) = (tls.clone(), inference::router(app.clone()));
+            connections::serve(listener, tls, Versions::Http1And2, router, Arc::clone(&service)).await;
+        }
+    };
+    let main = connections::serve(listener, tls.clone(), Versions::Http1, router(app.clone()), Arc::clone(&service));
+    tokio::join!(inference, main);
 }
 
 fn router(app: App) -> Router {

@@ -17,18 +17,18 @@ use crate::{
     config::{Line, Pass},
     model::{Lease, Mode, UnknownMode},
     pipeline::{
-        self, Accepts, Desk, Drawing, EncodedFrame, FrameError, HEADROOM_LEN_BYTES, Look, OutputView, Settings, View,
-        Wanted, read_classes, read_opacity,
+        self, Accepts, Desk, Drawing, EncodedFrame, EncodedMask, FrameError, HEADROOM_LEN_BYTES, Look, OutputView,
+        Settings, View, Wanted, read_classes, read_opacity,
     },
     reload::Configuration,
     telemetry::{FrameTrace, Measures, Outcome, Stage, TraceStart},
 };
 
 /// Names the configuration under which a picture was segmented.
-const GENERATION: HeaderName = HeaderName::from_static("segue-generation");
+pub(super) const GENERATION: HeaderName = HeaderName::from_static("segue-generation");
 
 /// Names the trace of the picture, which `GET /v1/traces/{trace_id}` shows.
-const TRACE_ID: HeaderName = HeaderName::from_static("segue-trace-id");
+pub(super) const TRACE_ID: HeaderName = HeaderName::from_static("segue-trace-id");
 
 /// The query: everything has a default.
 #[derive(Debug, Deserialize)]
@@ -85,30 +85,14 @@ pub(super) async fn segment(
         None => configuration.modes.default_mode(),
         Some(name) => configuration.modes.get(name)?,
     };
-    let patience = Duration::from_millis(configuration.limits.request_timeout_millis);
-    let reading = read_body(body, configuration.limits.max_upload_len_bytes);
-    let body = timeout(patience, reading).await.map_err(|_elapsed| Refusal {
-        status: StatusCode::REQUEST_TIMEOUT,
-        code: "timed_out",
-        message: format!("the picture did not arrive within {patience:?}"),
-    })??;
+    let body = read_upload(&app, body).await?;
     let (wanted, content_type) = choose(question.view, &headers)?;
     let wanted = match wanted {
         Wanted::Picture(look) => Wanted::Picture(dress(look.view, &question, mode)?),
         wanted => wanted,
     };
-    let trace = start_trace(&app, &configuration, mode, &headers, body.len());
-    let trace_id = hex::encode(trace.trace_id());
-    let frame = EncodedFrame { id: 0, session: 0, captured_at_micros: 0, bytes: body, accepts: Accepts::AnyPicture };
-    let settings = Settings { result: configuration.result, limits: configuration.limits };
-    let line = configuration.security.line(&pass);
-    let (result, trace) = run(&app, (mode, line), frame, trace, settings, wanted).await;
-    if let Some(trace) = trace {
-        match &result {
-            Ok(_) => trace.finish(Outcome::Answered, ""),
-            Err(error) => trace.finish(Outcome::Dropped(error.reason()), &error.to_string()),
-        }
-    }
+    let job = Job { mode, bytes: body, accepts: Accepts::AnyPicture, wanted };
+    let (result, trace_id) = run(&app, &configuration, job, (&pass, &headers)).await;
     let bytes = result?.bytes.freeze().slice(HEADROOM_LEN_BYTES..);
     let trace_id = HeaderValue::try_from(trace_id).unwrap_or(HeaderValue::from_static(""));
     let headers = [
@@ -143,6 +127,17 @@ fn start_trace(
     trace
 }
 
+/// Reads a request's body, as long as the limits allow.
+pub(super) async fn read_upload(app: &App, body: Body) -> Result<Bytes, Refusal> {
+    let limits = app.service.configuration().limits;
+    let patience = Duration::from_millis(limits.request_timeout_millis);
+    timeout(patience, read_body(body, limits.max_upload_len_bytes)).await.map_err(|_elapsed| Refusal {
+        status: StatusCode::REQUEST_TIMEOUT,
+        code: "timed_out",
+        message: format!("the picture did not arrive within {patience:?}"),
+    })?
+}
+
 /// Reads as much as the limit allows.
 async fn read_body(body: Body, limit: usize) -> Result<Bytes, Refusal> {
     to_bytes(body, limit).await.map_err(|error| {
@@ -155,7 +150,38 @@ async fn read_body(body: Body, limit: usize) -> Result<Bytes, Refusal> {
     })
 }
 
-async fn run(
+/// One picture, and what is to be made of it.
+pub(super) struct Job<'a> {
+    pub(super) mode: &'a Mode,
+    pub(super) bytes: Bytes,
+    pub(super) accepts: Accepts,
+    pub(super) wanted: Wanted,
+}
+
+/// Segments a picture, and ends its trace, whose id comes back, too.
+pub(super) async fn run(
+    app: &App,
+    configuration: &Configuration,
+    job: Job<'_>,
+    (pass, headers): (&Pass, &HeaderMap),
+) -> (Result<EncodedMask, FrameError>, String) {
+    let Job { mode, bytes, accepts, wanted } = job;
+    let trace = start_trace(app, configuration, mode, headers, bytes.len());
+    let trace_id = hex::encode(trace.trace_id());
+    let frame = EncodedFrame { id: 0, session: 0, captured_at_micros: 0, bytes, accepts };
+    let settings = Settings { result: configuration.result, limits: configuration.limits };
+    let line = configuration.security.line(pass);
+    let (result, trace) = run_frame(app, (mode, line), frame, trace, settings, wanted).await;
+    if let Some(trace) = trace {
+        match &result {
+            Ok(_) => trace.finish(Outcome::Answered, ""),
+            Err(error) => trace.finish(Outcome::Dropped(error.reason()), &error.to_string()),
+        }
+    }
+    (result, trace_id)
+}
+
+async fn run_frame(
     app: &App,
     (mode, line): (&Mode, Line),
     frame: EncodedFrame,

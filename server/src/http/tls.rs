@@ -15,6 +15,7 @@ use tokio_rustls::rustls::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
+use super::connections::Versions;
 use crate::config::TlsSettings;
 
 /// How often it is looked whether the certificate is another.
@@ -84,8 +85,11 @@ impl Tls {
     }
 
     /// Agrees with a client on TLS.
-    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let config = Arc::clone(&self.in_force.lock().unwrap_or_else(PoisonError::into_inner));
+    pub(super) async fn accept(&self, stream: TcpStream, versions: Versions) -> io::Result<TlsStream<TcpStream>> {
+        let mut config = Arc::clone(&self.in_force.lock().unwrap_or_else(PoisonError::into_inner));
+        if versions == Versions::Http1And2 {
+            Arc::make_mut(&mut config).alpn_protocols.insert(0, b"h2".to_vec());
+        }
         TlsAcceptor::from(config).accept(stream).await
     }
 }

@@ -41,11 +41,27 @@ pub fn decode(
     let most = Most::of(accepts, limits);
     let is_jpeg = bytes.starts_with(&[0xFF, 0xD8]);
     match (is_jpeg, accepts) {
+        (_, Accepts::Pixels { width_px, height_px }) => take_pixels(bytes, (width_px, height_px), &most, room),
         (true, _) => decode_jpeg(bytes, &most, room),
         (false, Accepts::AnyPicture) => decode_other(bytes, &most, room),
         (false, Accepts::Jpeg) if bytes.is_empty() => Err(FrameError::Undecodable("it is empty".into())),
         (false, Accepts::Jpeg) => Err(FrameError::Undecodable("it is no JPEG".into())),
     }
+}
+
+fn take_pixels(
+    bytes: &[u8],
+    (width_px, height_px): (u32, u32),
+    most: &Most,
+    room: &mut impl Room,
+) -> Result<(u32, u32), FrameError> {
+    let size = most.check(width_px, height_px)?;
+    let (found, needed) = (bytes.len(), rgb_len_bytes(size));
+    if found != needed {
+        return Err(FrameError::Undecodable(format!("{found} bytes; {width_px}x{height_px} pixels have {needed}")));
+    }
+    room.room(needed)?.copy_from_slice(bytes);
+    Ok(size)
 }
 
 fn decode_jpeg(bytes: &[u8], most: &Most, room: &mut impl Room) -> Result<(u32, u32), FrameError> {
@@ -110,7 +126,7 @@ impl Most {
     fn of(accepts: Accepts, limits: &LimitSettings) -> Self {
         let pixels = match accepts {
             Accepts::Jpeg => limits.max_frame_pixels,
-            Accepts::AnyPicture => limits.max_upload_pixels,
+            Accepts::AnyPicture | Accepts::Pixels { .. } => limits.max_upload_pixels,
         };
         Self { dimension_px: limits.max_picture_dimension_px, pixels }
     }

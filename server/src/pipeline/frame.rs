@@ -27,6 +27,13 @@ pub enum Accepts {
     Jpeg,
     /// JPEG, PNG or WebP, told by the first bytes.
     AnyPicture,
+    /// None: the bytes are the pixels, rows of red, green and blue without gaps.
+    Pixels {
+        /// Pixels in a row.
+        width_px: u32,
+        /// Rows.
+        height_px: u32,
+    },
 }
 
 /// A decoded frame: rows of RGB bytes without gaps, in a buffer of the pipeline's.
@@ -67,6 +74,18 @@ pub enum Wanted {
     Png,
     /// A JSON document.
     Json,
+    /// A byte for each pixel, its class id; and then as many confidences, if they are wanted.
+    Planes {
+        /// Whether they are.
+        confidence: bool,
+    },
+}
+
+impl Wanted {
+    /// Whether the backend is to say how certain it is.
+    pub(super) fn needs_confidence(&self) -> bool {
+        matches!(self, Self::SoftMask | Self::Planes { confidence: true })
+    }
 }
 
 /// What is sent back.

@@ -68,7 +68,7 @@ fn run_frame(
         height_px: frame_height_px,
         mask_width_px: width_px,
         mask_height_px: height_px,
-        wants_confidence: wanted == Wanted::SoftMask,
+        wants_confidence: wanted.needs_confidence(),
         session: encoded.session,
         sequence: encoded.id.into(),
         captured_at_micros: encoded.captured_at_micros,
@@ -85,7 +85,7 @@ fn run_frame(
     let info = &Arc::clone(lease.model()).info;
     let instance = lease.instance()?;
     let frame = Frame { rgb: instance.frame(), width_px: frame_width_px, height_px: frame_height_px };
-    let soft = (wanted == Wanted::SoftMask).then_some(instance.confidence());
+    let soft = wanted.needs_confidence().then_some(instance.confidence());
     let mask = Mask { labels: instance.labels(), confidence: soft, width_px, height_px };
     result.clear();
     result.resize(HEADROOM_LEN_BYTES, 0);
@@ -97,6 +97,11 @@ fn run_frame(
             .encode(look, &frame, &mask, info, settings.result.jpeg_quality, result)
             .map(|classes| drawn = classes),
         Wanted::Png => encode::encode_png(&mask, &info.palette, result),
+        Wanted::Planes { .. } => {
+            result.extend_from_slice(mask.labels);
+            result.extend_from_slice(mask.confidence.unwrap_or_default());
+            Ok(())
+        }
         Wanted::Json => encode::encode_json(&frame, &mask, info, trace, result),
     }?;
     // Memory of messages that were sent is used again.

@@ -133,8 +133,8 @@ pub fn result_message(header: ResultHeader, mask: EncodedMask, trace: &FrameTrac
     let encoding = match mask.wanted {
         Wanted::Picture(_) => ENCODING_PICTURE,
         Wanted::SoftMask => ENCODING_SOFT_MASK,
-        // Sessions ask for no PNG and no JSON.
-        Wanted::Mask | Wanted::Png | Wanted::Json => ENCODING_MASK,
+        // Sessions ask for none of the others.
+        Wanted::Mask | Wanted::Png | Wanted::Json | Wanted::Planes { .. } => ENCODING_MASK,
     };
     let mut bytes = mask.bytes;
     bytes[..4].copy_from_slice(&[KIND_RESULT, encoding, 0, header.mode_index]);
