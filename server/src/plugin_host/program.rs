@@ -66,7 +66,12 @@ struct Told<'a> {
 
 /// Has this process, which is confined already, become the interpreter that runs its program. Returns only why it
 /// could not. `descriptors` are the memory and the two eventfds.
-pub(super) fn become_worker(setup: &Setup, confined: &str, descriptors: &[OwnedFd; 3]) -> Box<dyn std::error::Error> {
+pub(super) fn become_worker(
+    setup: &Setup,
+    interpreter: &str,
+    confined: &str,
+    descriptors: &[OwnedFd; 3],
+) -> Box<dyn std::error::Error> {
     let spec = &setup.spec;
     let handed_over = || -> Result<OwnedFd, Box<dyn std::error::Error>> {
         let told = memfd_create("segue-setup", MemfdFlags::CLOEXEC)?;
@@ -83,12 +88,21 @@ pub(super) fn become_worker(setup: &Setup, confined: &str, descriptors: &[OwnedF
         Err(error) => return error,
     };
     let numbers = [&told].into_iter().chain(descriptors).map(|descriptor| descriptor.as_raw_fd().to_string());
-    let mut command = command(&spec.interpreter, &setup.plugin);
+    let mut command = command(interpreter, &setup.plugin);
     if let Some(scratch) = &setup.scratch {
         command.env("TMPDIR", scratch);
     }
     let error = command.arg("worker").args(numbers).exec();
     format!("the interpreter {:?} can't be started: {error}; name another one by `python`", spec.interpreter).into()
+}
+
+/// The program that `interpreter` really is. What is called `python3` may be a script that starts another one, as pyenv has it, and
+/// a worker can't do that. To be asked before the process is confined.
+pub(super) fn resolve(interpreter: &str) -> String {
+    let asked = Command::new(interpreter).args(["-c", "import sys; print(sys.executable)"]).output();
+    let told = asked.ok().and_then(|output| String::from_utf8(output.stdout).ok());
+    // One that can't say it is told of when it is to be started.
+    told.map(|path| path.trim().to_owned()).filter(|path| !path.is_empty()).unwrap_or_else(|| interpreter.to_owned())
 }
 
 /// What the program at `path` proposes for the model in `file`; `None` when that is no file of its kind.

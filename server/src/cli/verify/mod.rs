@@ -85,6 +85,14 @@ impl Verify {
                 return record.finish(&self.file, None, None);
             }
         };
+        if file.descriptor.is_program {
+            let name = &file.descriptor.name;
+            return Err(Failure::wrong_usage(format!(
+                "{}: it is a program, and these are the promises of libraries; its models are tried when they are loaded: `segue \
+                 segment me.jpg --mode MODE`, with a mode whose model names the backend {name:?}",
+                self.file.display()
+            )));
+        }
         let model = self.choose_model(places, &file.descriptor.name)?;
         match &model {
             Some(model) => eprintln!("Checked with the model {:?} of the catalog", model.name),

@@ -88,9 +88,10 @@ fn become_program(
     descriptors: [OwnedFd; 3],
 ) -> Result<(), Box<dyn std::error::Error>> {
     program::volunteer_for_the_end();
+    let interpreter = program::resolve(&setup.spec.interpreter);
     let confined = sandbox::confine(setup.memory_len_bytes, setup.needs_network);
     let error = match check_weights(setup) {
-        Ok(()) => program::become_worker(setup, &confined, &descriptors),
+        Ok(()) => program::become_worker(setup, &interpreter, &confined, &descriptors),
         Err(error) => error,
     };
     Ok(setup::send(socket, &Ready::Err(error.to_string()), &[])?)
