@@ -27,7 +27,7 @@ impl Room for Pixels {
 }
 
 fuzz_target!(|picture: &[u8]| {
-    for accepts in [Accepts::Jpeg, Accepts::AnyPicture] {
+    for accepts in [Accepts::Jpeg, Accepts::AnyPicture, Accepts::Pixels { width_px: 7, height_px: 5 }] {
         let mut pixels = Pixels(Vec::new());
         if let Ok((width_px, height_px)) = decode(picture, accepts, &LIMITS, &mut pixels) {
             assert_eq!(pixels.0.len(), 3 * (width_px * height_px) as usize);

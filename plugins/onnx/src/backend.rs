@@ -4,14 +4,13 @@ use std::path::Path;
 
 use segue_nn::Pool;
 use segue_plugin::{Backend, Call, Class, Error, Frame, Info, Mask, Model, Result, Stage};
+use segue_tensors::{Input, Kind, Output, Reading};
 
 use crate::{
     engine::{self, Engine, Job},
     graph::Graph,
-    input::Input,
-    output::{self, Output, Reading},
     propose,
-    settings::{Kind, Settings},
+    settings::Settings,
 };
 
 /// What a frame is stretched from when nobody has sent one yet.
@@ -35,7 +34,7 @@ pub(crate) struct Loaded {
 
 impl Backend for Onnx {
     fn load(model: &Model<'_>) -> Result<Self> {
-        let settings: Settings = model.settings()?;
+        let settings = Settings::of(model)?;
         let path = model.require_weights()?;
         let loaded = Loaded::load(path, &settings, model.max_threads)
             .map_err(|error| Error::new(format!("{}: {error}", path.display())))?;
@@ -62,10 +61,11 @@ impl Backend for Onnx {
 impl Loaded {
     /// Loads the graph, and runs it once to see what it gives.
     pub(crate) fn load(path: &Path, settings: &Settings, threads: usize) -> Result<Self> {
+        let Settings { rules, run } = settings;
         let graph = Graph::read(path)?;
-        let mut input = Input::of(&graph, settings)?;
-        let name = output::choose(&graph, settings)?.name.clone();
-        let mut engine = engine::load(&Job { path, input: &input.name, output: &name, threads }, settings)?;
+        let mut input = Input::of(&graph.inputs, rules)?;
+        let name = Output::choose(&graph.outputs, rules)?.name.clone();
+        let mut engine = engine::load(&Job { path, input: &input.name, output: &name, threads }, run)?;
         let mut pool = Pool::new(threads)?;
         let (width, height) = TRIAL_SIZE_PX;
         let grey = vec![127; 3 * width as usize * height as usize];
@@ -74,12 +74,12 @@ impl Loaded {
         let (values, shape) = input.fill(&mut pool, &frame);
         let mut first = None;
         engine.run(values, shape, &mut |shape, values| {
-            let reading = Reading::of(&graph, &name, settings, planes_apart, (shape, values))?;
+            let reading = Reading::of(&name, graph.maker(&name), rules, planes_apart, (shape, values))?;
             first = Some((reading, shape.to_vec()));
             Ok(())
         })?;
         let (reading, gave) = first.ok_or_else(|| Error::new("the engine gave nothing"))?;
-        let output = Output::new(&name, reading, settings.sampling.into());
+        let output = Output::new(&name, reading, rules.sampling.into());
         Ok(Self { engine, input, output, gave, pool })
     }
 

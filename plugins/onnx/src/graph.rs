@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, path::Path};
 
 use prost::Message;
 use segue_plugin::{Error, Result};
+use segue_tensors::{Element, Tensor};
 
 /// Protobuf messages are no longer than this.
 const LARGEST_LEN_BYTES: u64 = 1 << 31;
@@ -19,50 +20,6 @@ pub(crate) struct Graph {
     pub(crate) operators: BTreeMap<String, usize>,
     /// The operator that makes each output.
     makers: BTreeMap<String, String>,
-}
-
-/// An input or an output.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Tensor {
-    pub(crate) name: String,
-    pub(crate) element: Element,
-    /// `None` for what the graph leaves open.
-    pub(crate) shape: Vec<Option<usize>>,
-}
-
-impl fmt::Display for Tensor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sides: Vec<_> =
-            self.shape.iter().map(|side| side.map_or_else(|| "?".to_owned(), |side| side.to_string())).collect();
-        write!(f, "{:?}, {} of {}", self.name, self.element, sides.join(" x "))
-    }
-}
-
-/// The type of a tensor's elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Element {
-    F32,
-    F16,
-    U8,
-    I32,
-    I64,
-    Bool,
-    /// By its number in ONNX.
-    Other(i32),
-}
-
-impl fmt::Display for Element {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::F32 => f.write_str("float32"),
-            Self::F16 => f.write_str("float16"),
-            Self::U8 => f.write_str("uint8"),
-            Self::I32 => f.write_str("int32"),
-            Self::I64 => f.write_str("int64"),
-            Self::Bool => f.write_str("bool"),
-            Self::Other(number) => write!(f, "ONNX's element type {number}"),
-        }
-    }
 }
 
 impl Graph {
@@ -119,7 +76,7 @@ fn tensor(info: &ValueInfoProto) -> Tensor {
         7 => Element::I64,
         9 => Element::Bool,
         10 => Element::F16,
-        other => Element::Other(other),
+        other => Element::Other(format!("ONNX's element type {other}")),
     };
     let sides = of.and_then(|of| of.shape.as_ref()).map(|shape| shape.dim.as_slice()).unwrap_or_default();
     let shape = sides.iter().map(|side| usize::try_from(side.dim_value).ok().filter(|&side| side > 0)).collect();

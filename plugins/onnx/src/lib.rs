@@ -1,13 +1,11 @@
 //! Any ONNX file as a Segue backend: the graph says what it takes and gives, `models/<name>.toml` says the rest.
 //!
-//! A frame becomes the graph's input (`input`), an engine runs the graph (`engine`: ONNX Runtime where its library is found,
-//! else rten), and what comes out becomes a mask (`output`): class scores, a label map, or a matte.
+//! A frame becomes the graph's input (`segue-tensors`), an engine runs the graph (`engine`: ONNX Runtime where its library is found,
+//! else rten), and what comes out becomes a mask: class scores, a label map, or a matte.
 
 mod backend;
 mod engine;
 mod graph;
-mod input;
-mod output;
 mod propose;
 mod settings;
 

@@ -3,12 +3,9 @@
 use std::{fmt::Write as _, path::Path, time::Instant};
 
 use segue_plugin::{Error, Result};
+use segue_tensors::{Element, Kind, Tensor};
 
-use crate::{
-    backend::Loaded,
-    graph::{Element, Graph, Tensor},
-    settings::{Kind, Settings},
-};
+use crate::{backend::Loaded, graph::Graph, settings::Settings};
 
 /// Operators of a graph that are named before "and others".
 const NAMED_OPERATORS: usize = 12;

@@ -6,10 +6,10 @@ mod rten;
 
 use std::path::Path;
 
-use half::f16;
 use segue_plugin::{Error, Result};
+use segue_tensors::Values;
 
-use crate::settings::{EngineName, Settings};
+use crate::settings::{EngineName, Run};
 
 /// A loaded graph.
 pub(crate) trait Engine: Send {
@@ -23,17 +23,6 @@ pub(crate) trait Engine: Send {
 /// Takes a graph's output.
 pub(crate) type Take<'a> = dyn FnMut(&[usize], Values<'_>) -> Result<()> + 'a;
 
-/// A tensor's elements.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Values<'a> {
-    F32(&'a [f32]),
-    F16(&'a [f16]),
-    U8(&'a [u8]),
-    I32(&'a [i32]),
-    I64(&'a [i64]),
-    Bool(&'a [bool]),
-}
-
 /// What is to be loaded.
 pub(crate) struct Job<'a> {
     pub(crate) path: &'a Path,
@@ -43,7 +32,7 @@ pub(crate) struct Job<'a> {
 }
 
 /// Loads the graph with the engine that `settings` name, or the first one that is here.
-pub(crate) fn load(job: &Job<'_>, settings: &Settings) -> Result<Box<dyn Engine>> {
+pub(crate) fn load(job: &Job<'_>, settings: &Run) -> Result<Box<dyn Engine>> {
     let found = match settings.engine {
         EngineName::Rten => Err(String::new()),
         _ => library::environment(settings.runtime.as_deref()),

@@ -8,7 +8,9 @@ use ort::{
 };
 use segue_plugin::{Error, Result};
 
-use super::{Engine, Job, Take, Values};
+use segue_tensors::Values;
+
+use super::{Engine, Job, Take};
 use crate::settings::Device;
 
 pub(super) struct Runtime {

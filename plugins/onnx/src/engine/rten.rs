@@ -6,7 +6,9 @@ use rten::{Model, NodeId, RunOptions, ThreadPool, Value, ValueOrView};
 use rten_tensor::{AsView, Layout, TensorView};
 use segue_plugin::{Error, Result};
 
-use super::{Engine, Job, Take, Values};
+use segue_tensors::Values;
+
+use super::{Engine, Job, Take};
 
 pub(super) struct Rten {
     model: Model,

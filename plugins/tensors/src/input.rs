@@ -1,33 +1,32 @@
-//! From a frame to the graph's input.
+//! From a frame to the network's input.
 
 use half::{f16, slice::HalfFloatSliceExt};
 use segue_nn::{Layout, Level, Pool, Preprocessor, RgbFrame};
 use segue_plugin::{Error, Frame, Result};
 
-use crate::{
-    engine::Values,
-    graph::{Element, Graph, Tensor},
-    settings::{Channels, Fit, Settings},
-};
+use crate::{Channels, Element, Fit, Rules, Tensor, Values};
 
 /// The byte beside a frame that does not fill the input.
 const BESIDE: u8 = 127;
 /// What the sides of an input of any size are multiples of.
 const MULTIPLE_OF: usize = 32;
-/// Width and height for a graph that takes any, where nobody says.
+/// Width and height for a network that takes any, where nobody says.
 const USUAL_SIZE_PX: [usize; 2] = [512, 512];
 /// Below, the deepest stages have no pixels; above, memory ends.
 const SIZES_PX: std::ops::RangeInclusive<usize> = 16..=4096;
 
-/// How a frame becomes the graph's input; its memory is used again from frame to frame.
-pub(crate) struct Input {
-    pub(crate) name: String,
-    pub(crate) planes_apart: bool,
-    pub(crate) element: Element,
+/// How a frame becomes the network's input; its memory is used again from frame to frame.
+pub struct Input {
+    /// Its name in the network.
+    pub name: String,
+    /// Whether a plane of each channel lies apart.
+    pub planes_apart: bool,
+    /// What it holds.
+    pub element: Element,
     /// Width and height.
     size: [usize; 2],
-    /// Whether the graph leaves its size open.
-    pub(crate) is_free: bool,
+    /// Whether the network leaves its size open.
+    pub is_free: bool,
     fit: Fit,
     channels: Channels,
     preprocessor: Preprocessor,
@@ -38,8 +37,9 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    pub(crate) fn of(graph: &Graph, settings: &Settings) -> Result<Self> {
-        let tensor = choose(graph, settings)?;
+    /// The input as the network's own `tensors` and the `rules` have it.
+    pub fn of(tensors: &[Tensor], rules: &Rules) -> Result<Self> {
+        let tensor = choose(tensors, rules)?;
         let wrong = |why: &str| Error::new(format!("its input is {tensor}: {why}"));
         let &[frames, a, b, c] = tensor.shape.as_slice() else {
             return Err(wrong("a frame has four sides there, such as 1 x 3 x height x width"));
@@ -57,31 +57,31 @@ impl Input {
             return Err(wrong("a frame becomes float32, float16 or uint8"));
         }
         let (height, width) = if planes_apart { (b, c) } else { (a, b) };
-        let asked = settings.input_size_px;
+        let asked = rules.input_size_px;
         let side = |of_graph: Option<usize>, at: usize| of_graph.unwrap_or(asked.unwrap_or(USUAL_SIZE_PX)[at]);
         let size = [side(width, 0), side(height, 1)];
         if asked.is_some_and(|asked| asked != size) {
             let [width, height] = size;
             return Err(Error::new(format!(
-                "input_size_px: the graph's input has {width} x {height} pixels, and no others"
+                "input_size_px: the network's input has {width} x {height} pixels, and no others"
             )));
         }
         if size.iter().any(|side| !SIZES_PX.contains(side)) {
             return Err(wrong("sides of 16 to 4096 pixels are possible"));
         }
         let is_free = width.is_none() && height.is_none();
-        if settings.fit == Fit::Keep && !is_free {
-            return Err(wrong("fit = \"keep\" is for graphs that take any size; write \"stretch\" or \"pad\""));
+        if rules.fit == Fit::Keep && !is_free {
+            return Err(wrong("fit = \"keep\" is for networks that take any size; write \"stretch\" or \"pad\""));
         }
         Ok(Self {
             name: tensor.name.clone(),
             planes_apart,
-            element: tensor.element,
+            element: tensor.element.clone(),
             size,
             is_free,
-            fit: settings.fit,
-            channels: settings.channels,
-            preprocessor: Preprocessor::new(Level::best(), settings.normalisation(tensor.element == Element::U8))
+            fit: rules.fit,
+            channels: rules.channels,
+            preprocessor: Preprocessor::new(Level::best(), rules.normalisation(tensor.element == Element::U8))
                 .with_beside(BESIDE),
             pixels: Vec::new(),
             planes: Vec::new(),
@@ -91,13 +91,13 @@ impl Input {
     }
 
     /// Width and height, if all frames become the same.
-    pub(crate) fn size_px(&self) -> Option<(u32, u32)> {
+    pub fn size_px(&self) -> Option<(u32, u32)> {
         let [width, height] = self.size;
         (self.fit == Fit::Stretch).then_some((width as u32, height as u32))
     }
 
     /// Where a frame of this width and height goes.
-    pub(crate) fn layout(&self, (width, height): (usize, usize)) -> Layout {
+    pub fn layout(&self, (width, height): (usize, usize)) -> Layout {
         let canvas = (self.size[0], self.size[1]);
         let across = (canvas.0 as f64 / width as f64).min(canvas.1 as f64 / height as f64).min(1.0);
         let side = |pixels: usize, scale: f64| ((pixels as f64 * scale).round() as usize).max(1);
@@ -112,8 +112,8 @@ impl Input {
         }
     }
 
-    /// The frame as the graph takes it, and its shape there.
-    pub(crate) fn fill(&mut self, pool: &mut Pool, frame: &Frame<'_>) -> (Values<'_>, [usize; 4]) {
+    /// The frame as the network takes it, and its shape there.
+    pub fn fill(&mut self, pool: &mut Pool, frame: &Frame<'_>) -> (Values<'_>, [usize; 4]) {
         let pixels = RgbFrame {
             bytes: frame.bytes(),
             width: frame.width_px() as usize,
@@ -153,14 +153,14 @@ impl Input {
 }
 
 /// The input that the settings name, or the only one.
-fn choose<'a>(graph: &'a Graph, settings: &Settings) -> Result<&'a Tensor> {
-    let names: Vec<_> = graph.inputs.iter().map(|input| input.name.as_str()).collect();
-    let [only] = graph.inputs.as_slice() else {
-        return Err(Error::new(format!("the graph has the inputs {}, and a frame is one", names.join(", "))));
+fn choose<'a>(tensors: &'a [Tensor], rules: &Rules) -> Result<&'a Tensor> {
+    let names: Vec<_> = tensors.iter().map(|input| input.name.as_str()).collect();
+    let [only] = tensors else {
+        return Err(Error::new(format!("the network has the inputs {}, and a frame is one", names.join(", "))));
     };
-    match &settings.input {
+    match &rules.input {
         Some(name) if *name != only.name => {
-            Err(Error::new(format!("input = {name:?}: the graph's input is {:?}", only.name)))
+            Err(Error::new(format!("input = {name:?}: the network's input is {:?}", only.name)))
         }
         _ => Ok(only),
     }

@@ -1,21 +1,18 @@
-//! From the graph's output to the mask.
+//! From the network's output to the mask.
 
 use half::slice::HalfFloatSliceExt;
 use segue_nn::{Layout, Level, MaskOutput, Placement, PlaneLabeller, Pool, Sampling, Scores, Shape};
 use segue_plugin::{Error, Mask, Result};
 
-use crate::{
-    engine::Values,
-    graph::{Graph, Tensor},
-    settings::{Kind, Settings},
-};
+use crate::{Kind, Rules, Tensor, Values};
 
 /// Classes that a byte can tell apart.
 const MOST_CLASSES: usize = 256;
 
 /// How the output is read; its memory is used again from frame to frame.
-pub(crate) struct Output {
-    pub(crate) name: String,
+pub struct Output {
+    /// Its name in the network.
+    pub name: String,
     reading: Reading,
     /// How scores lie over the input.
     sampling: Sampling,
@@ -26,10 +23,11 @@ pub(crate) struct Output {
 
 /// What the output is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Reading {
-    pub(crate) kind: Kind,
+pub struct Reading {
+    /// What it gives.
+    pub kind: Kind,
     /// Of scores.
-    pub(crate) classes: usize,
+    pub classes: usize,
     /// Whether planes lie apart, one for each class.
     planes_apart: bool,
     /// Whether values are to go through a sigmoid.
@@ -37,21 +35,12 @@ pub(crate) struct Reading {
     scores: Scores,
 }
 
-/// The output that the settings name, or the first one.
-pub(crate) fn choose<'a>(graph: &'a Graph, settings: &Settings) -> Result<&'a Tensor> {
-    let Some(name) = &settings.output else { return Ok(&graph.outputs[0]) };
-    graph.outputs.iter().find(|output| output.name == *name).ok_or_else(|| {
-        let names: Vec<_> = graph.outputs.iter().map(|output| output.name.as_str()).collect();
-        Error::new(format!("output = {name:?}: the graph's outputs are {}", names.join(", ")))
-    })
-}
-
 impl Reading {
-    /// As the graph and a first output of it tell.
-    pub(crate) fn of(
-        graph: &Graph,
+    /// As the rules, a first output `name`, and the operator that makes it (empty when nobody knows) tell.
+    pub fn of(
         name: &str,
-        settings: &Settings,
+        maker: &str,
+        rules: &Rules,
         input_planes_apart: bool,
         (shape, values): (&[usize], Values<'_>),
     ) -> Result<Self> {
@@ -69,13 +58,14 @@ impl Reading {
             },
             _ => return Err(wrong("no mask has such a shape; scores are 1 x classes x height x width")),
         };
-        let kind = settings.kind.unwrap_or(match (is_whole, channels) {
+        let kind = rules.kind.unwrap_or(match (is_whole, channels) {
             (true, _) => Kind::Labels,
             (false, 1) => Kind::Matte,
             (false, _) => Kind::Scores,
         });
         match kind {
             Kind::Scores if is_whole => return Err(wrong("scores are no whole numbers; write kind = \"labels\"")),
+            Kind::Matte if is_whole => return Err(wrong("a matte is of floats; write kind = \"labels\"")),
             Kind::Scores if !(2..=MOST_CLASSES).contains(&channels) => {
                 return Err(wrong("scores are of 2 to 256 classes"));
             }
@@ -84,8 +74,7 @@ impl Reading {
             }
             _ => {}
         }
-        let maker = graph.maker(name);
-        let sigmoid = settings.sigmoid.unwrap_or(
+        let sigmoid = rules.sigmoid.unwrap_or(
             kind == Kind::Matte
                 && !matches!(maker, "Sigmoid" | "HardSigmoid" | "Clip" | "Softmax")
                 && !is_share(values),
@@ -105,16 +94,29 @@ fn is_share(values: Values<'_>) -> bool {
 }
 
 impl Output {
-    pub(crate) fn new(name: &str, reading: Reading, sampling: Sampling) -> Self {
+    /// The output that the rules name, or the first one.
+    pub fn choose<'a>(tensors: &'a [Tensor], rules: &Rules) -> Result<&'a Tensor> {
+        let names: Vec<_> = tensors.iter().map(|output| output.name.as_str()).collect();
+        match &rules.output {
+            None => tensors.first().ok_or_else(|| Error::new("the network has no output")),
+            Some(name) => tensors.iter().find(|output| output.name == *name).ok_or_else(|| {
+                Error::new(format!("output = {name:?}: the network's outputs are {}", names.join(", ")))
+            }),
+        }
+    }
+
+    /// How the output `name` is read, whose scores lie over the input as `sampling` says.
+    pub fn new(name: &str, reading: Reading, sampling: Sampling) -> Self {
         Self { name: name.into(), reading, sampling, labeller: PlaneLabeller::new(Level::best()), planes: Vec::new() }
     }
 
-    pub(crate) fn kind(&self) -> Kind {
+    /// What it gives.
+    pub fn kind(&self) -> Kind {
         self.reading.kind
     }
 
     /// How many classes it tells apart; a label map doesn't say.
-    pub(crate) fn classes(&self) -> Option<usize> {
+    pub fn classes(&self) -> Option<usize> {
         match self.reading.kind {
             Kind::Scores => Some(self.reading.classes),
             Kind::Matte => Some(2),
@@ -122,8 +124,8 @@ impl Output {
         }
     }
 
-    /// Fills `mask` from what the graph gave for a frame that lay as `layout` says.
-    pub(crate) fn fill(
+    /// Fills `mask` from what the network gave for a frame that lay as `layout` says.
+    pub fn fill(
         &mut self,
         pool: &mut Pool,
         (shape, values): (&[usize], Values<'_>),
@@ -134,7 +136,7 @@ impl Output {
         let Self { reading, planes, labeller, .. } = self;
         let shape = reading
             .shape(shape)
-            .ok_or_else(|| Error::new(format!("the graph's output {:?} is now of shape {shape:?}", self.name)))?;
+            .ok_or_else(|| Error::new(format!("the network's output {:?} is now of shape {shape:?}", self.name)))?;
         if reading.kind == Kind::Labels {
             return label_map(values, shape, layout, mask, classes);
         }
@@ -184,7 +186,7 @@ impl Reading {
                 buffer.resize(len, 0.0);
                 values.convert_to_f32_slice(buffer);
             }
-            _ => return Err(Error::new("the graph's output is of another type than at first")),
+            _ => return Err(Error::new("the network's output is of another type than at first")),
         }
         if self.kind == Kind::Matte {
             let foreground =
@@ -202,7 +204,7 @@ impl Reading {
     }
 
     fn short(&self) -> Error {
-        Error::new("the graph's output has not the values that its shape says")
+        Error::new("the network's output has not the values that its shape says")
     }
 }
 
@@ -229,7 +231,7 @@ fn nearest<T: Copy>(
     classes: usize,
 ) -> Result<()> {
     if values.len() != shape.height * shape.width {
-        return Err(Error::new("the graph's label map has not the values that its shape says"));
+        return Err(Error::new("the network's label map has not the values that its shape says"));
     }
     let (mask_width, mask_height) = (mask.width_px as usize, mask.height_px as usize);
     // In halves of a pixel: `(i + 1/2) * picture / mask * map / canvas`.
@@ -243,7 +245,9 @@ fn nearest<T: Copy>(
         for (label, &column) in row.iter_mut().zip(&columns) {
             let id = class(values[from + column]);
             *label = u8::try_from(id).ok().filter(|&id| usize::from(id) < classes).ok_or_else(|| {
-                Error::new(format!("the graph's label map has the class {id}, and the catalog names {classes} classes"))
+                Error::new(format!(
+                    "the network's label map has the class {id}, and the catalog names {classes} classes"
+                ))
             })?;
         }
     }
