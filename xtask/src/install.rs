@@ -16,6 +16,7 @@ const MANIFEST_JUDGES: [(&str, &str); 2] =
 /// In a file, for their number.
 const MODEL_PACKAGES: &str = "tests/requirements-models.txt";
 const SCANNER: &str = "schemathesis==4.32.5";
+const TRITON: &str = "nvidia-pytriton==0.7.0";
 const TRITON_CLIENT: &str = "tritonclient[grpc,http]==2.73.0";
 const TRACE_STORE: &str = "arize-phoenix==20.26.1";
 
@@ -195,6 +196,15 @@ pub(crate) fn example_python() -> Option<PathBuf> {
         imports.is_ok_and(|output| output.status.success()).then(|| python.clone())
     });
     installed.inspect_err(|error| eprintln!("SKIPPED: the example client in Python: {error:#}")).ok()
+}
+
+/// Triton, from a Python package of hundreds of MB that carries it, into the target directory; the environment's folder. It takes
+/// Python 3.11 on Linux.
+pub(crate) fn triton() -> Result<PathBuf> {
+    let environment = root().join("target/tools/triton");
+    install_python_package(&environment, TRITON, || {
+        environment.join("bin/pytriton").exists().then(|| environment.clone())
+    })
 }
 
 /// A Python with Triton's clients, in the target directory; its path. `None` where there is none: then the scenario that calls the

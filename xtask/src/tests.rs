@@ -38,7 +38,7 @@ impl Step {
 }
 
 /// In the order in which a fault is told soonest.
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 18] = [
     Step::first("format", format),
     Step::first("typos", || run(&mut tool(install::typos()?))),
     Step::first("clippy", || {
@@ -54,6 +54,7 @@ const STEPS: [Step; 17] = [
     Step::second("browser-long", || browser_tests(&mut tool("npm"), "browser-long")),
     Step::second("prometheus", prometheus),
     Step::second("trace-store", trace_store),
+    Step::second("triton", triton),
     Step::second("candle", candle),
     Step::second("dist", dist),
     Step::second("scan", scan),
@@ -177,6 +178,18 @@ fn trace_store() -> Result<()> {
         .env("SEGUE_BIN", program)
         .env("SEGUE_TRACE_STORE", store)
         .env("SEGUE_REQUIRE_WEIGHTS", "1"))
+}
+
+/// Real Triton servers behind the server.
+fn triton() -> Result<()> {
+    install::nextest()?;
+    let (program, triton) = (program()?, install::triton()?);
+    let mut cargo = tool("cargo");
+    let tests = with_surroundings(&mut cargo)?;
+    run(tests
+        .args(["nextest", "run", "--package", "segue-tests", "--test", "triton", "--run-ignored", "only"])
+        .env("SEGUE_BIN", program)
+        .env("SEGUE_TRITON", triton))
 }
 
 /// The networks on candle's tensors, which take a while to build: what runs on a GPU, on the processor.

@@ -167,7 +167,7 @@ impl Remote {
             let asked = async { timeout(patience, server.client().model_metadata(request)).await };
             match self.runtime.block_on(asked) {
                 Ok(Ok(response)) => return Ok(response.into_inner()),
-                Ok(Err(status)) => reasons.push(format!("{}: {}", server.address, told(&status))),
+                Ok(Err(status)) => reasons.push(format!("{}: {}", server.address, why(&status))),
                 Err(_elapsed) => reasons.push(format!("{}: no answer within {deadline_millis} ms", server.address)),
             }
         }
@@ -226,10 +226,10 @@ impl Remote {
                 }
                 // It did not get the request, did not take it, or is gone. To ask for a mask twice harms nobody.
                 Code::Unavailable | Code::Unknown | Code::Internal if is_of_the_way(&status) => {
-                    server.eject(told(&status));
+                    server.eject(why(&status));
                     failed.push(Arc::clone(server));
                 }
-                _ => return Err(Error::new(format!("{}: {}", server.address, told(&status)))),
+                _ => return Err(Error::new(format!("{}: {}", server.address, why(&status)))),
             }
         }
         let reason = |server: &Arc<Server>| Some(format!("{}: {}", server.address, server.why_ejected()?));
@@ -263,7 +263,7 @@ async fn watch(
         match timeout(interval.max(Duration::from_secs(1)), server.client().model_ready(request)).await {
             Ok(Ok(response)) if response.get_ref().ready => server.is_well(),
             Ok(Ok(_)) => server.eject(format!("it says that the model {:?} is not ready", asked.name)),
-            Ok(Err(status)) => server.eject(told(&status)),
+            Ok(Err(status)) => server.eject(why(&status)),
             Err(_elapsed) => server.eject("it does not say how it is".into()),
         }
     }
@@ -280,6 +280,14 @@ fn with_headers<T>(message: T, headers: &[(MetadataKey<Ascii>, MetadataValue<Asc
         request.metadata_mut().insert(name.clone(), value.clone());
     }
     request
+}
+
+/// What a server says, or why it says nothing.
+fn why(status: &Status) -> String {
+    match std::error::Error::source(status) {
+        Some(cause) => told(cause),
+        None => status.message().to_owned(),
+    }
 }
 
 /// An error with its causes.
