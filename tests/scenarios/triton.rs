@@ -147,10 +147,10 @@ async fn one_trace_holds_the_spans_of_the_browser_of_segue_and_of_triton() -> Re
     let of_this = collector.wait_for("spans of the page, of Segue and of Triton", |spans| {
         let all: Vec<_> = spans.iter().filter(|span| span.trace_id == trace_id).cloned().collect();
         let has = |name: &str| all.iter().any(|span| span.name == name);
-        (has("paint") && has("infer") && has("InferRequest")).then_some(all)
+        (has("browser.paint") && has("plugin") && has("InferRequest")).then_some(all)
     })?;
     let named = |name: &str| of_this.iter().find(|span| span.name == name).context("no such span");
-    let (ours, theirs) = (named("infer")?, named("InferRequest")?);
+    let (ours, theirs) = (named("plugin")?, named("InferRequest")?);
     ensure!(theirs.parent_id == ours.id, "Triton's span is a child of {:?}: {theirs:?}", ours.name);
     Ok(())
 }
